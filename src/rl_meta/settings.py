@@ -1,0 +1,89 @@
+"""Frozen dataclasses as settings: ranges are part of the type, and stated once.
+
+    @dataclass(frozen=True)
+    class Example:
+        rate: Rate = 0.1
+        arms: Count = 5
+
+    check_settings(Example(rate=2.0))   # UserError: Example.rate must be in [0, 1], got 2.0
+"""
+
+import dataclasses
+import math
+from functools import cache
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
+
+from rl_meta.errors import UserError, unknown
+
+T = TypeVar("T")
+
+
+class Range(NamedTuple):
+    """The values that a number may take; `None` is no bound."""
+
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        """Is `value` allowed? NaN never is."""
+        above = self.low is None or (value > self.low if self.open_low else value >= self.low)
+        return not math.isnan(value) and above and (self.high is None or value <= self.high)
+
+    def __str__(self) -> str:
+        """As a person writes it."""
+        if self.low is not None and self.high is not None:
+            return f"be in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]"
+        if self.low is not None:
+            return f"be {'more than' if self.open_low else 'at least'} {self.low:g}"
+        return f"be at most {self.high:g}"
+
+
+Rate = Annotated[float, Range(0, 1)]
+Positive = Annotated[float, Range(0, None, open_low=True)]
+NotNegative = Annotated[float, Range(0, None)]
+Count = Annotated[int, Range(1, None)]
+
+
+@cache
+def ranges(cls: type) -> dict[str, Range]:
+    """The `Range` of every annotated field of a dataclass."""
+    hints = get_type_hints(cls, include_extras=True)
+    found = {}
+    for field in dataclasses.fields(cls):
+        for candidate in _annotations(hints[field.name]):
+            found[field.name] = candidate
+    return found
+
+
+def _annotations(hint: Any) -> list[Range]:
+    """The ranges in a type, also inside a union such as `Count | None` or a `tuple[Count, ...]`."""
+    own = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Range)]
+    return own + [r for part in getattr(hint, "__args__", ()) for r in _annotations(part)]
+
+
+def check_settings(settings: Any) -> None:
+    """Raise `UserError` where a number (or one in a tuple) is outside of its field's range.
+
+    Values that are not Python numbers (tracers, in a sweep by `vmap`) pass.
+    """
+    for name, allowed in ranges(type(settings)).items():
+        value = getattr(settings, name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and number not in allowed:
+                where = f"{type(settings).__name__}.{name}"
+                raise UserError(f"{where} must {allowed}, got {number!r}")
+
+
+def to_plain(settings: Any) -> dict[str, Any]:
+    """The fields as JSON values."""
+    return {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+
+
+def from_plain(cls: type[T], plain: dict[str, Any]) -> T:
+    """The inverse of `to_plain`: lists become tuples, unknown fields are refused."""
+    names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name in plain:
+        if name not in names:
+            raise unknown(f"field of {cls.__name__}", name, names)
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in plain.items()})

@@ -1,0 +1,60 @@
+"""Disjoint splits of a box of task parameters, by region.
+
+Every side of the box is cut into ten bins. The cell that a task lies in has one bin index per parameter;
+their sum modulo ten says which split the cell belongs to, so that each split covers the whole range of every
+parameter, no two splits share a cell, and a test task always has train tasks around it (interpolation):
+
+    train 0 .. 6     validation 7     test 8, 9
+
+The `extrapolation` split lies outside of the box: at least one parameter exceeds its range, by up to a
+quarter of the range on either side.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from rl_meta.errors import unknown
+from rl_meta.tasks.base import SPLITS
+from rl_meta.types import Array, Key
+
+BINS = 10
+RESIDUES = {"train": (0, 7), "validation": (7, 8), "test": (8, 10)}
+OUTSIDE = 0.25
+"""How far the extrapolation split reaches beyond the box, as a fraction of each side."""
+
+
+def sample_unit(key: Key, size: int, split: str) -> Array:
+    """A point [size] of the unit box, uniform in the split's cells (outside the box: see module docstring)."""
+    if split == "extrapolation":
+        return _sample_outside(key, size)
+    if split not in RESIDUES:
+        raise unknown("split", split, SPLITS)
+    key_bins, key_residue, key_inside = jax.random.split(key, 3)
+    bins = jax.random.randint(key_bins, (size,), 0, BINS)
+    residue = jax.random.randint(key_residue, (), *RESIDUES[split])
+    bins = bins.at[-1].set((residue - bins[:-1].sum()) % BINS)
+    return (bins + jax.random.uniform(key_inside, (size,))) / BINS
+
+
+def _sample_outside(key: Key, size: int) -> Array:
+    """Uniform in the enlarged box, with one coordinate, chosen at random, moved outside of the unit box."""
+    key_wide, key_which, key_side, key_far = jax.random.split(key, 4)
+    wide = jax.random.uniform(key_wide, (size,), minval=-OUTSIDE, maxval=1 + OUTSIDE)
+    far = jnp.maximum(jax.random.uniform(key_far) * OUTSIDE, 1e-6)
+    outside = jnp.where(jax.random.bernoulli(key_side), 1 + far, -far)
+    return wide.at[jax.random.randint(key_which, (), 0, size)].set(outside)
+
+
+def sample_box(key: Key, low: Array, high: Array, split: str) -> Array:
+    """A point of the box [low, high], each of shape [size], in the split's region."""
+    low, high = jnp.asarray(low, float), jnp.asarray(high, float)
+    return low + (high - low) * sample_unit(key, low.size, split)
+
+
+def split_of(point: Array, low: Array, high: Array) -> str:
+    """Which split a point belongs to (on the host; for tests and for users who bring their own tasks)."""
+    unit = (jnp.asarray(point) - low) / (jnp.asarray(high) - low)
+    if bool(((unit < 0) | (unit > 1)).any()):
+        return "extrapolation"
+    residue = int(jnp.minimum(jnp.floor(unit * BINS), BINS - 1).sum()) % BINS
+    return next(name for name, (start, stop) in RESIDUES.items() if start <= residue < stop)
