@@ -1,0 +1,172 @@
+"""Proximal policy optimisation (Schulman et al. 2017): what every method here that descends its loss shares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from gymnasium import spaces
+
+from rl_meta.errors import UserError
+from rl_meta.numerics.surrogates import approximate_kl, clipped_surrogate, clipped_value_loss, standardised
+from rl_meta.policies.normaliser import Normaliser
+from rl_meta.policies.spaces import distribution
+from rl_meta.settings import Count, NotNegative, Positive, Rate
+from rl_meta.types import Array, Info, Key, PyTree
+
+
+@dataclass(frozen=True)
+class PPO:
+    """Settings of PPO, the base of those methods that use it."""
+
+    learning_rate: Positive = 1e-3
+    """Of Adam."""
+    anneal_to: Rate = 0.1
+    """Fraction of the learning rate that it falls to, linearly, by the end of training."""
+    epochs: Count = 4
+    """Passes over each batch."""
+    minibatches: Count = 4
+    """Parts that a batch is cut into in every pass."""
+    clip: Positive = 0.2
+    """How far the probability ratio may move from 1 before its gradient stops."""
+    value_clip: NotNegative | None = None
+    """How far a value may move in one iteration, in standard deviations of the targets; None: no limit."""
+    value_weight: NotNegative = 0.5
+    """Of the value loss."""
+    entropy_weight: NotNegative = 0.01
+    """Of the entropy bonus, nats."""
+    max_gradient_norm: Positive = 0.5
+    """Global (not element-wise) norm that gradients are scaled down to."""
+    discount: Rate = 0.99
+    """γ, per step."""
+    trace: Rate = 0.95
+    """λ of generalised advantages."""
+    normalise: bool = True
+    """Scale observations, rewards and value targets by running statistics."""
+
+    def optimiser(self, iterations: int) -> optax.GradientTransformation:
+        """Adam with clipped gradients and a linear schedule."""
+        updates = iterations * self.epochs * self.minibatches
+        rate = optax.linear_schedule(self.learning_rate, self.learning_rate * self.anneal_to, updates)
+        return optax.chain(
+            optax.clip_by_global_norm(self.max_gradient_norm), optax.adam(rate, b1=0.9, b2=0.999, eps=1e-5)
+        )
+
+
+class PolicyParams(NamedTuple):
+    """Meta-parameters of an agent made of one network."""
+
+    network: PyTree
+    normaliser: Normaliser
+
+
+class PolicyState(NamedTuple):
+    """What PPO needs next time."""
+
+    params: PolicyParams
+    optimiser: PyTree
+
+
+class Decision(NamedTuple):
+    """What `act` records for the update."""
+
+    log_prob: Array
+    value: Array
+    """In the units of rewards."""
+
+
+class Rows(NamedTuple):
+    """What is shuffled into minibatches, [rows, ...]: single steps of memoryless agents, sequences of others."""
+
+    seen: Array
+    memory: PyTree
+    """Of the row's first step; `()` where there is none."""
+    action: PyTree
+    log_prob: Array
+    value: Array
+    """When the row was lived; in standard deviations of the targets, as the network predicts it."""
+    advantage: Array
+    target: Array
+    """In the same units as `value`."""
+
+
+Evaluate = Callable[[PyTree, Rows], tuple[Array, Array]]
+"""(network, rows) -> parameters of the policy [..., p] and values [...], with the leading axes of the rows."""
+
+
+def ppo_loss(
+    network: PyTree, rows: Rows, *, settings: PPO, evaluate: Evaluate, action_space: spaces.Space
+) -> tuple[Array, Info]:
+    """Loss of one minibatch, and what a person wants to see of it."""
+    parameters, value = evaluate(network, rows)
+    policy = distribution(action_space, parameters)
+    log_prob, entropy = policy.log_prob(rows.action), policy.entropy().mean()
+    policy_loss = clipped_surrogate(log_prob, rows.log_prob, rows.advantage, clip=settings.clip)
+    value_loss = clipped_value_loss(value, rows.value, rows.target, clip=settings.value_clip)
+    loss = policy_loss + settings.value_weight * value_loss - settings.entropy_weight * entropy
+    info = {
+        "loss": loss,
+        "policy_loss": policy_loss,
+        "value_loss": value_loss,
+        "entropy": entropy,
+        "approx_kl": approximate_kl(log_prob, rows.log_prob),
+    }
+    return loss, info
+
+
+def descend(
+    key: Key,
+    network: PyTree,
+    optimiser_state: PyTree,
+    rows: Rows,
+    *,
+    settings: PPO,
+    optimiser: optax.GradientTransformation,
+    loss: Callable[[PyTree, Rows], tuple[Array, Info]],
+) -> tuple[PyTree, PyTree, Info]:
+    """All epochs over the rows, in minibatches drawn anew each time. Info is the mean over all minibatches."""
+    count = len(rows.advantage)
+    if count % settings.minibatches:
+        raise UserError(
+            f"{count} rows (sequences of one iteration) cannot be cut into {settings.minibatches} equal "
+            "minibatches; change minibatches, or meta_batch_size"
+        )
+
+    def minibatch(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], Info]:
+        network, optimiser_state = carry
+        picked = jax.tree.map(lambda x: x[index], rows)
+        gradient, info = jax.grad(loss, has_aux=True)(network, picked)
+        updates, optimiser_state = optimiser.update(gradient, optimiser_state, network)
+        info = {**info, "gradient_norm": optax.global_norm(gradient)}
+        return (optax.apply_updates(network, updates), optimiser_state), info
+
+    keys = jax.random.split(key, settings.epochs)
+    orders = jax.vmap(lambda k: jax.random.permutation(k, count))(keys)
+    orders = orders.reshape(settings.epochs * settings.minibatches, -1)
+    (network, optimiser_state), infos = jax.lax.scan(minibatch, (network, optimiser_state), orders)
+    return network, optimiser_state, jax.tree.map(jnp.mean, infos)
+
+
+def rows_from(
+    normaliser: Normaliser, *, seen: Array, memory: PyTree, action: PyTree, decision: Decision, advantage: Array
+) -> Rows:
+    """Rows with standardised advantages, and values and targets in units of the normaliser."""
+    in_units = lambda x: (x - normaliser.target.mean) / normaliser.target.std
+    target = advantage + decision.value
+    return Rows(
+        seen, memory, action, decision.log_prob, in_units(decision.value), standardised(advantage), in_units(target)
+    )
+
+
+def explained_variance(value: Array, target: Array) -> Array:
+    """1 − Var[R − V] / Var[R]: 1 is a perfect value function, 0 a constant one."""
+    return 1 - jnp.var(target - value) / (jnp.var(target) + 1e-8)
+
+
+def renormalised(params: PolicyParams, seen: Normaliser) -> PolicyParams:
+    """Take over new running statistics; the value head's outputs keep their meaning."""
+    head = params.network.value.rescaled(params.normaliser.target, seen.target)
+    return PolicyParams(eqx.tree_at(lambda network: network.value, params.network, head), seen)

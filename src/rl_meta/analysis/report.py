@@ -1,0 +1,193 @@
+"""One page on a run: what the agent can do in a new task, how it learned that, and with which settings."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rl_meta.analysis import page, wording
+from rl_meta.analysis.metrics import Column, columns, mean_of_known
+from rl_meta.analysis.page import Markup
+from rl_meta.analysis.plots import (
+    adaptation_figure,
+    distribution_figure,
+    learning_figure,
+    panel_figure,
+    to_svg,
+)
+from rl_meta.analysis.run_files import RunFiles, read_run
+
+MOST_ROWS = 12
+"""Longer tables are folded."""
+HOW_TO_READ = (
+    "An agent lives one lifetime in a task; a lifetime is made of stages, after each of which the agent may "
+    "learn, and of episodes, each an attempt at the task until it ends, and only what the agent itself has "
+    "lived through in the task carries over from one to the next. "
+    "Curves and large numbers are interquartile means (IQM), the mean over the middle half of all tasks and "
+    "seeds, which a few very easy or very hard tasks cannot move. "
+    "The 95 % interval says how far the IQM may be off because tasks and training runs are only a sample, and "
+    "the 20th percentile is the return that a fifth of the tasks stays below."
+)
+
+
+def write_report(run_directory: Path) -> Path:
+    """Write `report.html` into a run's directory.
+
+    Args:
+        run_directory: holds `config.json`, `versions.json`, `metrics.jsonl` and, once the run has been
+            evaluated, `evaluation.json`.
+
+    Returns:
+        The page's path. It needs no network and no other file.
+
+    Raises:
+        UserError: a file is missing or broken.
+    """
+    run = read_run(run_directory)
+    path = run_directory / "report.html"
+    path.write_text(render(run), encoding="utf-8")
+    return path
+
+
+def render(run: RunFiles) -> str:
+    """The page's HTML."""
+    title = f"{run.config['method']['name']} on {run.config['family']['name']}"
+    measured = columns(run.metrics)
+    returns = measured.pop("return", None)
+    body = [page.header(title, _verdict(run, returns), _facts(run))]
+    if run.evaluation:
+        body += [page.tiles(_tiles(run.evaluation)), *_evaluation_sections(run.evaluation)]
+    body += [_training_section(returns, measured)]
+    body += [page.section("How to read this page", page.text(HOW_TO_READ)), *_settings_sections(run)]
+    return page.page(title, body)
+
+
+def _verdict(run: RunFiles, returns: Column | None) -> str:
+    if run.evaluation:
+        return wording.verdict(run.evaluation)
+    if returns is None:
+        return wording.verdict_without_evaluation([], [])
+    curve = mean_of_known(returns.values.reshape(len(returns.values), -1), axis=1)
+    return wording.verdict_without_evaluation(returns.env_steps, curve)
+
+
+def _facts(run: RunFiles) -> list[str]:
+    """What the finding rests on."""
+    facts = []
+    if run.evaluation:
+        tasks, seeds = run.evaluation["tasks"], run.evaluation["seeds"]
+        facts += [wording.counted(tasks, f"{run.evaluation['split']} task"), wording.counted(seeds, "seed")]
+        facts += [f"actions {run.evaluation['acting']}"] if "acting" in run.evaluation else []
+    if run.metrics and "env_steps" in run.metrics[-1]:
+        facts.append(f"trained for {wording.count(run.metrics[-1]['env_steps'])} environment steps")
+    return facts
+
+
+def _tiles(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
+    unit, entries = wording.finest(evaluation)
+    last = entries[-1]
+    name = f"{unit} {len(entries)}" if len(entries) > 1 else f"first {unit}"
+    tiles = [(f"First {unit}", wording.centre(entries[0]), wording.interval(entries[0]))]
+    if len(entries) > 1:
+        tiles.append((name.capitalize(), wording.centre(last), wording.interval(last)))
+        if "delta" in evaluation:
+            delta = evaluation["delta"]
+            sign = "+" if delta["iqm"] > 0 else ""
+            tiles.append(("Gain from adapting", sign + wording.centre(delta), wording.interval(delta)))
+    width = last["high"] - last["low"]
+    tiles.append(
+        (f"20th percentile, {name}", wording.number(last["p20"], width), "a fifth of tasks is below")
+    )
+    for baseline, entry in evaluation.get("speedup", {}).items():
+        tiles.append(_speedup_tile(evaluation, baseline, entry))
+    return tiles
+
+
+def _speedup_tile(evaluation: dict[str, Any], name: str, entry: dict[str, Any]) -> tuple[str, str, str]:
+    bound = "≥ " if entry["at_least"] else ""
+    value = f"{bound}{wording.times(entry['times'])} ×" if entry["times"] is not None else "–"
+    other = entry["baseline_steps"]
+    steps = (
+        f"over {wording.count(wording.budget(evaluation, name))}" if other is None else wording.count(other)
+    )
+    return f"Steps of {wording.baseline(name)}", value, f"{steps} against {wording.count(entry['steps'])}"
+
+
+def _evaluation_sections(evaluation: dict[str, Any]) -> list[Markup]:
+    drawing = page.figure(
+        to_svg(adaptation_figure(evaluation), "adaptation"),
+        "Return against environment steps spent in the task; the tables below hold the same numbers.",
+    )
+    tables = [_curve_table("stage", evaluation["stages"])] if evaluation.get("stages") else []
+    curves = {evaluation["method"]: evaluation, **evaluation.get("baselines", {})}
+    for name, curve in curves.items():
+        for unit in ("stage", "episode"):
+            entries = curve.get(f"{unit}s") or []
+            if entries and not (curve is evaluation and unit == "stage"):
+                summary = f"{wording.baseline(name)}: {wording.counted(len(entries), unit)}"
+                tables.append(page.fold(summary, _curve_table(unit, entries)))
+    sections = [page.section("Adaptation in a new task", drawing, *tables)]
+    scores = evaluation.get("scores", {})
+    if scores.get("first") and scores.get("last"):
+        sections.append(_distribution_section(evaluation, scores))
+    return sections
+
+
+def _distribution_section(evaluation: dict[str, Any], scores: dict[str, list[float]]) -> Markup:
+    unit, entries = wording.finest(evaluation)
+    name = f"{unit} {len(entries)}" if len(entries) > 1 else f"first {unit}"
+    drawing = to_svg(distribution_figure(scores["first"], scores["last"], name), "distribution")
+    description = "Returns of all tasks, sorted from the worst task to the best."
+    return page.section("Every task counts", page.figure(drawing, description))
+
+
+def _curve_table(unit: str, entries: list[dict[str, Any]]) -> Markup:
+    head = (unit, "environment steps", "IQM", "95 % interval", "mean", "20th percentile")
+    rows = []
+    for order, entry in enumerate(entries, start=1):
+        width = entry["high"] - entry["low"]
+        rest = [wording.number(entry[key], width) for key in ("mean", "p20")]
+        known = [wording.count(entry["env_steps"]), wording.centre(entry), wording.interval(entry)]
+        rows.append([str(order), *known, *rest])
+    return page.table(head, rows)
+
+
+def _training_section(returns: Column | None, measured: dict[str, Column]) -> Markup:
+    parts = []
+    if returns is not None:
+        description = "Return in the training tasks against environment steps."
+        parts.append(page.figure(to_svg(learning_figure(returns), "learning"), description))
+    panels = [
+        page.figure(to_svg(panel_figure(column), f"panel {name}"), f"{name} against environment steps")
+        for name, column in measured.items()
+    ]
+    parts.append(page.grid(panels))
+    if not panels and returns is None:
+        parts = [page.text("No iteration has been logged yet.")]
+    return page.section("Training", *parts)
+
+
+def _settings_sections(run: RunFiles) -> list[Markup]:
+    rest = {k: v for k, v in run.config.items() if k not in ("family", "method", "format")}
+    groups = {"Run": rest, "Method": run.config["method"], "Family": run.config["family"]}
+    tables = [page.settings_table(name, _settings(group)) for name, group in groups.items()]
+    versions = page.settings_table("Ran on", _settings(run.versions))
+    return [page.section("Settings", page.columns(*tables)), page.section("Versions", versions)]
+
+
+def _settings(group: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Rows of names and values; nested groups are flattened with dots."""
+    rows = []
+    for name, value in group.items():
+        if isinstance(value, dict):
+            rows += _settings(value, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + wording.plain(name), _setting(value)))
+    return rows
+
+
+def _setting(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return wording.count(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,67 @@
+"""Returns and advantages of one sequence [T]."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+
+def gae(
+    reward: Float[Array, " T"],
+    value: Float[Array, " T"],
+    next_value: Float[Array, " T"],
+    terminal: Bool[Array, " T"],
+    cut: Bool[Array, " T"],
+    *,
+    discount: float | Float[Array, ""] | Float[Array, " T"],
+    trace: float | Array,
+) -> Float[Array, " T"]:
+    """Generalised advantages (Schulman et al. 2016, eq. 16), with the end of the world and the end of the sum apart.
+
+    Â_t = δ_t + γλ (1 − cut_t) Â_{t+1},    δ_t = r_t + γ (1 − terminal_t) V'_t − V_t.
+
+    Episode by episode (PPO, MAML):  V'_t = V(next_obs_t), terminal = terminated, cut = terminated | truncated.
+    Over the lifetime (RL²):         V'_t = V_{t+1}, seen after any reset; terminal = cut = end of the lifetime.
+
+    γ may differ from step to step ([T]): see `lifetime_discounts`.
+    """
+    delta = reward + discount * jnp.where(terminal, 0.0, next_value) - value
+    decay = discount * trace * jnp.where(cut, 0.0, 1.0)
+
+    def back(later: Array, now: tuple[Array, Array]) -> tuple[Array, Array]:
+        delta, decay = now
+        advantage = delta + decay * later
+        return advantage, advantage
+
+    # flipped rather than reverse=True: exporters to ONNX know no reverse scan, and `learn` is exported
+    _, flipped = jax.lax.scan(back, jnp.zeros((), delta.dtype), (delta[::-1], decay[::-1]))
+    return flipped[::-1]
+
+
+def lifetime_discounts(
+    terminated: Bool[Array, " T"], time: Int[Array, " T"], *, discount: float | Array, horizon: int
+) -> Float[Array, " T"]:
+    """γ_t over a lifetime whose episodes begin anew as soon as they end; `time`: steps since the episode began.
+
+    γ_t = γ, and γ^(H − time_t) where the episode terminated: it forfeits the rest of its H steps, and what comes
+    after it is as far away as if that time had passed. This is the objective of trials with a fixed number of
+    episodes. With γ throughout, ending early would buy a new episode: where survival pays, every policy would
+    be worth the same.
+    """
+    return discount ** jnp.where(terminated, jnp.maximum(horizon - time, 1), 1)
+
+
+def episode_returns(
+    reward: Float[Array, " T"], done: Bool[Array, " T"]
+) -> tuple[Float[Array, " T"], Bool[Array, " T"]]:
+    """Undiscounted reward from every step to the end of its episode, and whether that end is in the sequence.
+
+    At the first step of an episode this is the episode's return.
+    """
+
+    def back(later: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple]:
+        (rest, ends), (reward, done) = later, now
+        here = reward + jnp.where(done, 0.0, rest), done | ends
+        return here, here
+
+    start = jnp.zeros((), reward.dtype), jnp.array(False)  # noqa: FBT003 (an array's value)
+    return jax.lax.scan(back, start, (reward, done), reverse=True)[1]

@@ -1,0 +1,103 @@
+"""A gated recurrent unit (Cho et al. 2014, in the form of cuDNN, PyTorch and Flax).
+
+    r = σ(x W_r + h U_r + b_r)
+    z = σ(x W_z + h U_z + b_z)
+    n = tanh(x W_n + b_n + r ⊙ (h U_n + c))
+    h' = (1 − z) ⊙ n + z ⊙ h
+
+Over a sequence, the products with W are one large product before the scan, and the gradients of U and W one
+large product after it: the scan itself holds only what is truly sequential.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from rl_meta.types import Array, Key
+
+
+class GRU(eqx.Module):
+    """A memory that sequence policies are built on: `start`, `step`, `unroll`."""
+
+    weight_input: Array
+    """[in, 3 H], in the order r, z, n."""
+    weight_memory: Array
+    """[H, 3 H]"""
+    bias: Array
+    """[3 H]"""
+    bias_new: Array
+    """[H] c in the formula."""
+
+    def __init__(self, size_in: int, size: int, *, key: Key) -> None:
+        key_input, key_memory = jax.random.split(key)
+        orthogonal = jax.nn.initializers.orthogonal()
+        blocks = jax.vmap(lambda k: orthogonal(k, (size, size)))(jax.random.split(key_memory, 3))
+        self.weight_input = jax.nn.initializers.lecun_normal()(key_input, (size_in, 3 * size))
+        self.weight_memory = jnp.concatenate(list(blocks), -1)
+        self.bias = jnp.zeros(3 * size)
+        self.bias_new = jnp.zeros(size)
+
+    def start(self) -> Array:
+        """[H]"""
+        return jnp.zeros_like(self.bias_new)
+
+    def step(self, memory: Array, x: Array) -> tuple[Array, Array]:
+        """[..., H], [..., in] -> memory and output (the same here), [..., H]."""
+        memory = _cell(self.weight_memory, self.bias_new, memory, x @ self.weight_input + self.bias)[0]
+        return memory, memory
+
+    def unroll(self, memory: Array, xs: Array) -> Array:
+        """[..., H], [T, ..., in] -> outputs [T, ..., H]; the same numbers as T calls of `step`."""
+        return _scan(self.weight_memory, self.bias_new, memory, xs @ self.weight_input + self.bias)
+
+
+def _cell(weight: Array, bias_new: Array, h: Array, gates: Array) -> tuple[Array, tuple]:
+    """One step from x W + b; also what its derivative needs."""
+    r_x, z_x, n_x = jnp.split(gates, 3, -1)
+    r_h, z_h, n_h = jnp.split(h @ weight, 3, -1)
+    r, z = jax.nn.sigmoid(r_x + r_h), jax.nn.sigmoid(z_x + z_h)
+    m = n_h + bias_new
+    n = jnp.tanh(n_x + r * m)
+    return (1 - z) * n + z * h, (r, z, n, m)
+
+
+@jax.custom_vjp
+def _scan(weight: Array, bias_new: Array, h: Array, gates: Array) -> Array:
+    """All hidden states [T, ..., H] from gates [T, ..., 3 H]."""
+    return _scan_forward(weight, bias_new, h, gates)[0]
+
+
+def _scan_forward(weight: Array, bias_new: Array, h: Array, gates: Array) -> tuple[Array, tuple]:
+    def step(h: Array, gates: Array) -> tuple[Array, tuple]:
+        after, saved = _cell(weight, bias_new, h, gates)
+        return after, (after, saved)
+
+    _, (hs, saved) = jax.lax.scan(step, h, gates)
+    return hs, (weight, h, hs, saved)
+
+
+def _scan_backward(residuals: tuple, grad_hs: Array) -> tuple[Array, Array, Array, Array]:
+    weight, h, hs, saved = residuals
+    before = jnp.concatenate([h[None], hs[:-1]])
+
+    def step(grad_h: Array, moment: tuple) -> tuple[Array, tuple]:
+        grad_out, h, (r, z, n, m) = moment
+        grad_h = grad_h + grad_out
+        grad_n = grad_h * (1 - z) * (1 - n**2)
+        grad_z = grad_h * (h - n) * z * (1 - z)
+        grad_m = grad_n * r
+        grad_r = grad_n * m * r * (1 - r)
+        grad_recurrent = jnp.concatenate([grad_r, grad_z, grad_m], -1)
+        return grad_h * z + grad_recurrent @ weight.T, (grad_recurrent, grad_n)
+
+    grad_h, (grad_recurrent, grad_n) = jax.lax.scan(
+        step, jnp.zeros_like(h), (grad_hs, before, saved), reverse=True
+    )
+    size = h.shape[-1]
+    flat = lambda x: x.reshape(-1, x.shape[-1])
+    grad_weight = flat(before).T @ flat(grad_recurrent)
+    grad_gates = jnp.concatenate([grad_recurrent[..., : 2 * size], grad_n], -1)
+    return grad_weight, flat(grad_recurrent)[:, 2 * size :].sum(0), grad_h, grad_gates
+
+
+_scan.defvjp(_scan_forward, _scan_backward)

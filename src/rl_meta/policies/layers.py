@@ -1,0 +1,110 @@
+"""Layers. Weights are [in, out] and inputs [..., in], so that a batch needs no `vmap`."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from rl_meta.numerics.moments import Moments
+from rl_meta.types import Array, Key, PyTree
+
+
+def functional(make: Callable[[Key], eqx.Module]) -> tuple[Callable[[Key], PyTree], Callable[[PyTree], Any]]:
+    """A constructor (key) -> module, as (init, apply): parameters are arrays only, the structure is closed over.
+
+    init: (key) -> params.  apply: (params) -> the module with these parameters.
+    """
+    is_array = lambda x: isinstance(x, jax.ShapeDtypeStruct)
+    _, static = eqx.partition(eqx.filter_eval_shape(make, jax.random.key(0)), is_array)
+    return (lambda key: eqx.filter(make(key), eqx.is_array)), (lambda params: eqx.combine(params, static))
+
+
+class Linear(eqx.Module):
+    """x W + b, orthogonal at first (Saxe et al. 2014) with the given gain; the bias is zero."""
+
+    weight: Array
+    bias: Array
+
+    def __init__(self, size_in: int, size_out: int, *, gain: float = 1.0, key: Key) -> None:
+        self.weight = jax.nn.initializers.orthogonal(gain)(key, (size_in, size_out))
+        self.bias = jnp.zeros(size_out)
+
+    def __call__(self, x: Array) -> Array:
+        """[..., in] -> [..., out]."""
+        return x @ self.weight + self.bias
+
+
+class MLP(eqx.Module):
+    """Linear layers with tanh between them (and after the last one, where `final` is False)."""
+
+    layers: tuple[Linear, ...]
+    final: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        size_in: int,
+        widths: Sequence[int],
+        size_out: int | None = None,
+        *,
+        gain: float = 1.0,
+        key: Key,
+    ) -> None:
+        """`size_out` None: the last hidden layer is the output. `gain` is the output layer's."""
+        self.final = size_out is not None
+        sizes = [size_in, *widths, *([size_out] if size_out is not None else [])]
+        gains = [2**0.5] * len(widths) + [gain]
+        keys = jax.random.split(key, len(gains))
+        self.layers = tuple(
+            Linear(i, o, gain=g, key=k) for (i, o), g, k in zip(pairwise(sizes), gains, keys, strict=False)
+        )
+
+    def __call__(self, x: Array) -> Array:
+        """[..., in] -> [..., out]."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = jnp.tanh(layer(x))
+        return last(x) if self.final else jnp.tanh(last(x))
+
+
+class PolicyHead(eqx.Module):
+    """From features to the parameters of the distribution over actions (see `spaces.distribution`)."""
+
+    mlp: MLP
+    free: Array
+    """[m] Parameters that do not depend on the state: the log standard deviations; empty where discrete."""
+
+    def __init__(self, size_in: int, widths: Sequence[int], sizes: tuple[int, int], *, key: Key) -> None:
+        self.mlp = MLP(size_in, widths, sizes[0], gain=0.01, key=key)
+        self.free = jnp.full(sizes[1], -0.5)
+
+    def __call__(self, x: Array) -> Array:
+        """[..., in] -> [..., outputs + m]."""
+        out = self.mlp(x)
+        return jnp.concatenate([out, jnp.broadcast_to(self.free, (*out.shape[:-1], *self.free.shape))], -1)
+
+
+class ValueHead(eqx.Module):
+    """From features to a value."""
+
+    mlp: MLP
+
+    def __init__(self, size_in: int, widths: Sequence[int], *, key: Key) -> None:
+        self.mlp = MLP(size_in, widths, 1, gain=1.0, key=key)
+
+    def __call__(self, x: Array) -> Array:
+        """[..., in] -> [...]."""
+        return self.mlp(x)[..., 0]
+
+    def rescaled(self, old: Moments, new: Moments) -> "ValueHead":
+        """The head whose outputs mean the same in the units of `new` as this one's did in those of `old`.
+
+        PopArt (van Hasselt et al. 2016, eq. 9).
+        """
+        last = self.mlp.layers[-1]
+        weight = last.weight * (old.std / new.std)
+        bias = (old.std * last.bias + old.mean - new.mean) / new.std
+        where = lambda head: (head.mlp.layers[-1].weight, head.mlp.layers[-1].bias)
+        return eqx.tree_at(where, self, (weight, bias))

@@ -1,0 +1,57 @@
+"""Running scales of what networks read and predict. They travel inside the meta-parameters."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from gymnasium import spaces
+
+from rl_meta.numerics.moments import Moments
+from rl_meta.policies.spaces import flat_size, flatten, flatten_action, is_continuous
+from rl_meta.types import Array, Inputs, PyTree
+
+
+class Normaliser(NamedTuple):
+    """Of observations, rewards and value targets."""
+
+    obs: Moments
+    """[flat_size] Only continuous entries are normalised with it."""
+    reward: Moments
+    target: Moments
+
+    @classmethod
+    def unit(cls, space: spaces.Space) -> "Normaliser":
+        """Nothing seen yet."""
+        return cls(Moments.unit((flat_size(space),)), Moments.unit(), Moments.unit())
+
+    def observe(self, obs: Array, reward: Array, target: Array) -> "Normaliser":
+        """After a batch of flat observations [B, flat_size], rewards [B] and value targets [B]."""
+        return Normaliser(
+            self.obs.merge(Moments.of(obs)),
+            self.reward.merge(Moments.of(reward)),
+            self.target.merge(Moments.of(target)),
+        )
+
+    def see(self, space: spaces.Space, obs: PyTree) -> Array:
+        """The observation as a vector [..., flat_size], its continuous entries standardised."""
+        flat = flatten(space, obs)
+        return jnp.where(is_continuous(space), self.obs.standardise(flat), flat)
+
+    def see_all(self, obs_space: spaces.Space, action_space: spaces.Space, inputs: Inputs) -> Array:
+        """All that an agent with a memory needs: observation, first flag, last action, reward and result.
+
+        Rewards are scaled, not shifted: their sign is kept.
+        """
+        reward = jnp.clip(inputs.last_reward / self.reward.std, -10.0, 10.0)
+        parts = [
+            self.see(obs_space, inputs.obs),
+            self.see(obs_space, inputs.last_result),
+            flatten_action(action_space, inputs.last_action),
+            reward[..., None],
+            inputs.first[..., None].astype(jnp.float32),
+        ]
+        return jnp.concatenate(parts, -1)
+
+
+def size_of_all(obs_space: spaces.Space, action_space: spaces.Space) -> int:
+    """Length of `Normaliser.see_all`'s vector."""
+    return 2 * flat_size(obs_space) + flat_size(action_space) + 2

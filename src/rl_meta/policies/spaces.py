@@ -1,0 +1,106 @@
+"""From Gymnasium's spaces to the vectors that networks read, and from their outputs to distributions.
+
+Everything here accepts leading batch axes.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from rl_meta.errors import UserError
+from rl_meta.numerics.distributions import Categorical, DiagonalNormal, Distribution
+from rl_meta.types import Array, PyTree
+
+
+def flat_size(space: spaces.Space) -> int:
+    """Length of `flatten`'s vector."""
+    return len(is_continuous(space))
+
+
+def flatten(space: spaces.Space, x: PyTree) -> Array:
+    """One float32 vector per batch element: Box raveled, Discrete and MultiDiscrete one-hot, Dict joined by key."""
+    if isinstance(space, spaces.Dict):
+        return jnp.concatenate([flatten(part, x[name]) for name, part in space.items()], -1)
+    x = jnp.asarray(x)
+    if isinstance(space, spaces.Discrete):
+        return jax.nn.one_hot(x - space.start, int(space.n))
+    if isinstance(space, spaces.MultiDiscrete):
+        digits = [jax.nn.one_hot(x[..., i] - space.start[i], int(n)) for i, n in enumerate(space.nvec)]
+        return jnp.concatenate(digits, -1)
+    if isinstance(space, spaces.Box):
+        batch = x.shape[: x.ndim - len(space.shape)]
+        return x.reshape(*batch, math.prod(space.shape)).astype(jnp.float32)
+    raise _unsupported("observation", space)
+
+
+def is_continuous(space: spaces.Space) -> np.ndarray:
+    """[flat_size] bool: which entries of the vector are measurements (and may be normalised), not one-hot."""
+    if isinstance(space, spaces.Dict):
+        return np.concatenate([is_continuous(part) for part in space.values()])
+    if isinstance(space, spaces.Discrete):
+        return np.zeros(int(space.n), bool)
+    if isinstance(space, spaces.MultiDiscrete):
+        return np.zeros(int(np.sum(space.nvec)), bool)
+    if isinstance(space, spaces.Box):
+        return np.ones(math.prod(space.shape), bool)
+    raise _unsupported("observation", space)
+
+
+def flatten_action(space: spaces.Space, action: Array) -> Array:
+    """As `flatten`; a Box action is scaled from its bounds to [-1, 1] (and may lie somewhat outside)."""
+    flat = flatten(space, action)
+    if isinstance(space, spaces.Box):
+        middle, half = _middle_and_half(space)
+        return jnp.clip((flat - middle) / half, -3.0, 3.0)
+    return flat
+
+
+def no_action(space: spaces.Space) -> Array:
+    """What stands for "none yet" in the first inputs of a lifetime: zeros of an action's shape and type."""
+    if isinstance(space, spaces.Discrete):
+        return jnp.zeros((), jnp.int32)
+    if isinstance(space, spaces.Box):
+        return jnp.zeros(space.shape, jnp.float32)
+    raise _unsupported("action", space)
+
+
+def into_space(space: spaces.Space, action: Array) -> Array:
+    """The action as the environment gets it: a Box action clipped to its bounds."""
+    return jnp.clip(action, space.low, space.high) if isinstance(space, spaces.Box) else action
+
+
+def head_sizes(space: spaces.Space) -> tuple[int, int]:
+    """How many outputs a policy needs per state, and how many parameters that do not depend on the state."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.n), 0
+    if isinstance(space, spaces.Box):
+        return math.prod(space.shape), math.prod(space.shape)
+    raise _unsupported("action", space)
+
+
+def distribution(space: spaces.Space, parameters: Array) -> Distribution:
+    """The policy at one state. parameters: logits; or mean and log std in units of half the Box's width."""
+    if isinstance(space, spaces.Discrete):
+        return Categorical(parameters)
+    if isinstance(space, spaces.Box):
+        middle, half = _middle_and_half(space)
+        mean, log_std = jnp.split(parameters, 2, -1)
+        return DiagonalNormal(middle + half * mean, log_std + jnp.log(half))
+    raise _unsupported("action", space)
+
+
+def _middle_and_half(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and half width [d]; 0 and 1 where a bound is infinite."""
+    low, high = space.low.ravel(), space.high.ravel()
+    bounded = np.isfinite(low) & np.isfinite(high)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    return ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32)
+
+
+def _unsupported(role: str, space: Any) -> UserError:
+    known = "Box, Discrete, MultiDiscrete or Dict" if role == "observation" else "Box or Discrete"
+    return UserError(f"{role} space must be {known}, got {space}")

@@ -1,0 +1,93 @@
+"""The loop: live, improve, repeat. It owns nothing and asks no method's name.
+
+`iterate` is pure where the collector is: it may be jitted, scanned, and mapped over seeds.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rl_meta.algorithms.base import MetaAlgorithm, Shape
+from rl_meta.axes import as_sequences
+from rl_meta.collection.base import Collector
+from rl_meta.errors import UserError
+from rl_meta.numerics.returns import episode_returns
+from rl_meta.types import Array, Info, Key, Lifetimes, Live, PyTree
+
+
+class TrainState(NamedTuple):
+    """All that a run is, beside its root key: save both, and it resumes bit for bit."""
+
+    iteration: Array
+    meta: PyTree
+    live: Live
+
+
+class Trainer(NamedTuple):
+    """A run as two pure functions."""
+
+    init: Callable[[Key], TrainState]
+    iterate: Callable[[Key, TrainState], tuple[TrainState, Info]]
+    """(root key, state) -> state, info. The key is the same in every iteration."""
+
+
+def trainer(
+    algorithm: MetaAlgorithm, collector: Collector, sample_tasks: Callable[[Key], PyTree], shape: Shape
+) -> Trainer:
+    """sample_tasks: (key) -> tasks [N]."""
+    if shape.stages_per_call < shape.stages and not algorithm.segments:
+        raise UserError(
+            f"this method learns from whole lifetimes of {shape.stages} stages, got segments of {shape.segment}"
+        )
+
+    def init(key: Key) -> TrainState:
+        key_meta, key_tasks, key_begin, key_phase = jax.random.split(key, 4)
+        meta = algorithm.init(key_meta)
+        live = collector.begin(key_begin, meta.params, sample_tasks(key_tasks))
+        # the first generation ends at different ages, so that later ones are spread over all ages
+        phases = shape.stages // shape.stages_per_call
+        stage = jax.random.randint(key_phase, live.stage.shape, 0, phases) * shape.stages_per_call
+        return TrainState(jnp.array(0), meta, live._replace(stage=stage))
+
+    def iterate(key: Key, state: TrainState) -> tuple[TrainState, Info]:
+        key_tasks, key_begin, key_update = jax.random.split(jax.random.fold_in(key, state.iteration), 3)
+        live, lifetimes = collector.collect(key_begin, state.meta.params, state.live, sample_tasks(key_tasks))
+        meta, info = algorithm.update(key_update, state.meta, lifetimes)
+        meta, info = without_divergence(state.meta, meta, info)
+        return TrainState(state.iteration + 1, meta, live), info | returns(lifetimes, shape.stages)
+
+    return Trainer(init, iterate)
+
+
+def without_divergence(before: PyTree, after: PyTree, info: Info) -> tuple[PyTree, Info]:
+    """The state `before` wherever the update made a parameter that is not finite; counted in `info`."""
+    finite = [
+        jnp.isfinite(x).all() for x in jax.tree.leaves(after.params) if jnp.issubdtype(x.dtype, jnp.floating)
+    ]
+    sound = jnp.stack(finite).all() if finite else jnp.array(True)  # noqa: FBT003
+    kept = jax.tree.map(lambda a, b: jnp.where(sound, a, b), after, before)
+    return kept, info | {"skipped_updates": 1.0 - sound}
+
+
+def returns(lifetimes: Lifetimes, stages: int) -> Info:
+    """`return`: mean return of the episodes that ended in the segment they began in; NaN where none did.
+
+    `return_by_stage` [stages]: of those that began in each stage.
+    """
+    steps = as_sequences(lifetimes.steps)
+    rewards_to_end, ends = jax.vmap(episode_returns)(steps.reward, steps.terminated | steps.truncated)
+    whole = steps.inputs.first & ends
+    per_stage = lifetimes.steps.reward.shape[3]
+    stage = lifetimes.start.stage[:, None] + jnp.arange(lifetimes.steps.reward.shape[1])
+    stage = jnp.repeat(jnp.repeat(stage, per_stage, 1), lifetimes.steps.reward.shape[2], 0)
+    began = jax.nn.one_hot(stage, stages) * whole[..., None]
+    by_stage = (began * rewards_to_end[..., None]).sum((0, 1)) / began.sum((0, 1))
+    return {"return": (rewards_to_end * whole).sum() / whole.sum(), "return_by_stage": by_stage}
+
+
+def mean_of(infos: list[Info]) -> Info:
+    """Mean over iterations, ignoring those in which a number was not defined."""
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *infos)
+    return jax.tree.map(lambda x: jnp.nanmean(x, 0), stacked)
