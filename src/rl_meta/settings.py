@@ -1,11 +1,11 @@
 """Frozen dataclasses as settings: ranges are part of the type, and stated once.
 
-    @dataclass(frozen=True)
-    class Example:
-        rate: Rate = 0.1
-        arms: Count = 5
+@dataclass(frozen=True)
+class Example:
+    rate: Rate = 0.1
+    arms: Count = 5
 
-    check_settings(Example(rate=2.0))   # UserError: Example.rate must be in [0, 1], got 2.0
+check_settings(Example(rate=2.0))   # UserError: Example.rate must be in [0, 1], got 2.0
 """
 
 import dataclasses

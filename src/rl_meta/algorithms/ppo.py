@@ -151,13 +151,25 @@ def descend(
 
 
 def rows_from(
-    normaliser: Normaliser, *, seen: Array, memory: PyTree, action: PyTree, decision: Decision, advantage: Array
+    normaliser: Normaliser,
+    *,
+    seen: Array,
+    memory: PyTree,
+    action: PyTree,
+    decision: Decision,
+    advantage: Array,
 ) -> Rows:
     """Rows with standardised advantages, and values and targets in units of the normaliser."""
     in_units = lambda x: (x - normaliser.target.mean) / normaliser.target.std
     target = advantage + decision.value
     return Rows(
-        seen, memory, action, decision.log_prob, in_units(decision.value), standardised(advantage), in_units(target)
+        seen,
+        memory,
+        action,
+        decision.log_prob,
+        in_units(decision.value),
+        standardised(advantage),
+        in_units(target),
     )
 
 

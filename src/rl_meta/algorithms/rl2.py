@@ -69,7 +69,9 @@ class RL2(PPO):
         shape = Shape(stages, 1, family.horizon, segment=self.segment_episodes, restart=False)
         length = shape.steps_per_call
         if self.chunk_steps and length % self.chunk_steps:
-            raise UserError(f"chunk_steps must divide the {length} steps of a segment, got {self.chunk_steps}")
+            raise UserError(
+                f"chunk_steps must divide the {length} steps of a segment, got {self.chunk_steps}"
+            )
         return shape
 
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
@@ -174,9 +176,7 @@ def recurrent_ppo(settings: RL2, family: Family, iterations: int) -> MetaAlgorit
     return MetaAlgorithm(Adapter(begin, act, keep_adapted), init, update, segments=True)
 
 
-def lifetime_advantages(
-    steps: Step, next_value: Array, over: Array, *, settings: PPO, horizon: int
-) -> Array:
+def lifetime_advantages(steps: Step, next_value: Array, over: Array, *, settings: PPO, horizon: int) -> Array:
     """Advantages [B, L] of sequences whose episodes' ends are no boundaries. next_value, over: [B], at the end."""
 
     def one(steps: Step, next_value: Array, over: Array) -> Array:
@@ -195,4 +195,6 @@ def in_chunks(rows: Rows, memories: PyTree, length: int) -> Rows:
     """[B, L, ...] -> [B L / length, length, ...]. memories [B, L, ...]: before every step."""
     cut = lambda x: x.reshape(-1, length, *x.shape[2:])
     memory = jax.tree.map(lambda x: cut(x)[:, 0], memories)
-    return Rows(*(memory if name == "memory" else jax.tree.map(cut, getattr(rows, name)) for name in Rows._fields))
+    return Rows(
+        *(memory if name == "memory" else jax.tree.map(cut, getattr(rows, name)) for name in Rows._fields)
+    )

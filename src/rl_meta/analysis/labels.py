@@ -10,6 +10,7 @@ from matplotlib.transforms import Bbox, ScaledTranslation
 MOVES_POINTS = ((8, 0), (8, 11), (8, -11), (8, 22), (8, -22), (-8, 14), (-8, -14), (8, 33), (8, -33), (8, 44))
 """Where a label may go, seen from its anchor; in the order of preference."""
 GAP_PIXELS = 2.0
+MOST_DOTS = 1000
 COVERED_LABEL, COVERED_CURVE, OUTSIDE, MOVED = 100.0, 1.0, 1000.0, 0.5
 
 
@@ -27,11 +28,12 @@ def place_labels(axes: Axes, labels: list[Label], curves: list[np.ndarray], size
     """Put every label next to its anchor: off the other labels, inside the figure, and off the curves.
 
     Args:
-        axes: with its final limits and scale.
+        axes: with everything drawn and scaled.
         labels: the important ones first; they have the first choice.
         curves: [points, 2] data coordinates of what had better stay visible.
         size: of the text, in points.
     """
+    axes.autoscale_view()
     obstacles = np.concatenate([_dots(axes, curve) for curve in curves])
     taken: list[Bbox] = []
     for label in labels:
@@ -78,5 +80,5 @@ def _dots(axes: Axes, curve: np.ndarray) -> np.ndarray:
     """Pixels along a polyline, some six apart."""
     corners = axes.transData.transform(curve)
     length = np.concatenate([[0.0], np.hypot(*np.diff(corners, axis=0).T).cumsum()])
-    at = np.linspace(0.0, length[-1], max(2, int(length[-1] / 6)))
+    at = np.linspace(0.0, length[-1], int(np.clip(length[-1] / 6, 2, MOST_DOTS)))
     return np.stack([np.interp(at, length, corners[:, axis]) for axis in (0, 1)], axis=1)

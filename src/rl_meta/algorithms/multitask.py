@@ -1,0 +1,48 @@
+"""One memoryless policy for all tasks, and no adaptation: what meta-learning has to beat.
+
+PPO on the pooled experience of many tasks. Its return on held-out tasks is what a robust policy reaches that
+knows the family but never learns which task it is in.
+"""
+
+from dataclasses import dataclass
+
+from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape, keep_adapted
+from rl_meta.algorithms.feed_forward_ppo import FeedForwardPPO, feed_forward_ppo
+from rl_meta.algorithms.ppo import PolicyParams, PolicyState
+from rl_meta.axes import as_sequences
+from rl_meta.settings import Count
+from rl_meta.tasks.base import Family
+from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
+
+
+@dataclass(frozen=True)
+class MultiTask(FeedForwardPPO):
+    """PPO over all tasks at once."""
+
+    meta_batch_size: Count = 128
+    """Tasks lived in at the same time."""
+
+    def view(self, family: Family) -> Family:
+        """Nothing is revealed."""
+        return family
+
+    def shape(self, family: Family) -> Shape:
+        """As for methods that adapt, so that curves compare stage by stage."""
+        return Shape(family.episodes, 1, family.horizon, restart=False)
+
+    def build(self, family: Family, iterations: int) -> MetaAlgorithm:
+        """See `Method`."""
+        learner = feed_forward_ppo(self, family, iterations)
+
+        def begin(key: Key, params: PolicyParams) -> tuple[PyTree, PyTree]:
+            return (), ()
+
+        def act(
+            key: Key | None, params: PolicyParams, adapted: PyTree, memory: PyTree, inputs: Inputs
+        ) -> tuple[PyTree, PyTree, Array]:
+            return memory, *learner.act(key, params, inputs)
+
+        def update(key: Key, state: PolicyState, lifetimes: Lifetimes) -> tuple[PolicyState, Info]:
+            return learner.improve(key, state, as_sequences(lifetimes.steps))
+
+        return MetaAlgorithm(Adapter(begin, act, keep_adapted), learner.init, update, segments=True)

@@ -1,0 +1,70 @@
+"""Learning every task from nothing by PPO: what a user does without meta-learning.
+
+All learning happens inside the lifetime: `begin` draws a new network, `learn` improves it after every stage. There
+are no meta-parameters, so training changes nothing; the adaptation curve is the learning curve of PPO.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+
+from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape
+from rl_meta.algorithms.feed_forward_ppo import FeedForwardPPO, feed_forward_ppo
+from rl_meta.algorithms.ppo import PolicyState
+from rl_meta.settings import Count
+from rl_meta.tasks.base import Family
+from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+
+
+class Nothing(NamedTuple):
+    """The meta-state of a method that learns nothing across tasks."""
+
+    params: PyTree = ()
+
+
+@dataclass(frozen=True)
+class Scratch(FeedForwardPPO):
+    """PPO on one task, begun anew in each."""
+
+    meta_batch_size: Count = 16
+    """Tasks lived in at the same time."""
+    copies: Count = 8
+    """Parallel environments in the task."""
+    rollout_steps: Count = 64
+    """Steps of each of them between two improvements."""
+    improvements: Count = 120
+    """How often PPO improves the policy in a lifetime."""
+
+    learns_in_lifetime_only = True
+
+    def view(self, family: Family) -> Family:
+        """Nothing is revealed."""
+        return family
+
+    def shape(self, family: Family) -> Shape:
+        """One stage per improvement; episodes run on across stages."""
+        return Shape(self.improvements, self.copies, self.rollout_steps, restart=False)
+
+    def build(self, family: Family, iterations: int) -> MetaAlgorithm:
+        """See `Method`."""
+        learner = feed_forward_ppo(self, family, self.improvements)
+
+        def begin(key: Key, params: PyTree) -> tuple[PolicyState, PyTree]:
+            return learner.init(key), ()
+
+        def act(
+            key: Key | None, params: PyTree, adapted: PolicyState, memory: PyTree, inputs: Inputs
+        ) -> tuple[PyTree, PyTree, Array]:
+            return memory, *learner.act(key, adapted.params, inputs)
+
+        def learn(key: Key | None, params: PyTree, adapted: PolicyState, steps: Step) -> PolicyState:
+            return learner.improve(jax.random.key(0) if key is None else key, adapted, steps)[0]
+
+        def init(key: Key) -> Nothing:
+            return Nothing()
+
+        def update(key: Key, state: Nothing, lifetimes: Lifetimes) -> tuple[Nothing, Info]:
+            return state, {}
+
+        return MetaAlgorithm(Adapter(begin, act, learn), init, update)

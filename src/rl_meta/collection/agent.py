@@ -1,0 +1,228 @@
+"""An agent that adapts in an environment of the user's own: NumPy in, NumPy out.
+
+The user steps the environment; the agent does what a collector does around `begin`, `act` and `learn`.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium import spaces
+
+from rl_meta.algorithms.base import Adapter, Shape, birth_keys, keep_adapted, stage_keys
+from rl_meta.collection.device import first_inputs
+from rl_meta.errors import UserError
+from rl_meta.policies.spaces import into_space, no_action
+from rl_meta.types import Inputs, PyTree, Step
+
+
+class PredictState(NamedTuple):
+    """What `Agent.predict` hands from call to call, one lifetime per environment, [n, ...]."""
+
+    memory: PyTree
+    last_action: np.ndarray
+    calls: np.ndarray
+
+
+class Agent:
+    """Lives one lifetime at a time, between two calls of `begin_task`.
+
+    A method that adapts by learning does so by itself, after every `copies` times `steps` steps.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        params: PyTree,
+        shape: Shape,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+    ) -> None:
+        """params: meta-parameters of one seed."""
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self._adapter, self._params, self._shape = adapter, params, shape
+        self._keys = jax.jit(lambda key, stage: stage_keys(key, stage, shape.copies, shape.steps))
+        self._act = jax.jit(adapter.act)
+        self._learn = jax.jit(adapter.learn)
+        self._key = None
+
+    def begin_task(self, seed: int = 0) -> None:
+        """A new task: all that was learned in the last one is forgotten. `seed` decides every later draw."""
+        self._key = jax.random.key(seed)
+        self._adapted, memory = jax.jit(self._adapter.begin)(birth_keys(self._key)[0], self._params)
+        self._memories = [memory] * self._shape.copies
+        self._inputs: Inputs | None = None
+        self._last: tuple[PyTree, PyTree] = ((), ())
+        self._steps: list[list[Step]] = [[]]
+        self._stage = self._time = self._copy = 0
+        self._stage_keys = self._keys(self._key, self._stage)
+
+    def act(
+        self,
+        observation: Any,
+        reward: float = 0.0,
+        terminated: bool = False,  # noqa: FBT001, FBT002 (the order of Gymnasium's step)
+        truncated: bool = False,  # noqa: FBT001, FBT002
+        *,
+        final_observation: Any = None,
+        deterministic: bool = False,
+    ) -> np.ndarray:
+        """The next action.
+
+        Args:
+            observation: what the environment shows now: after the end of an episode, the first observation of the
+                next one.
+            reward: what the previous action brought. Ignored in the first call of a task.
+            terminated: whether the previous action ended the episode.
+            truncated: whether a time limit did.
+            final_observation: the last observation of the episode that ended, where one did and it is known.
+            deterministic: take the best action instead of drawing one.
+
+        Returns:
+            An action inside `action_space`.
+
+        Raises:
+            UserError: `begin_task` was not called, or the observation is not of `observation_space`.
+        """
+        if self._key is None:
+            raise UserError("no task has begun: call begin_task(seed=...) before act")
+        obs = _as_in(self.observation_space, observation)
+        if self._inputs is None:
+            self._inputs = first_inputs(obs, no_action(self.action_space))
+        else:
+            final = obs if final_observation is None else _as_in(self.observation_space, final_observation)
+            self._go_on(obs, final, float(reward), terminated=bool(terminated), truncated=bool(truncated))
+        key = None if deterministic else self._stage_keys[0][self._copy, self._time, 0]
+        memory, action, extras = self._act(
+            key, self._params, self._adapted, self._memories[self._copy], self._inputs
+        )
+        self._memories[self._copy] = memory
+        self._last = action, extras
+        return np.asarray(into_space(self.action_space, action))
+
+    def _go_on(self, obs: PyTree, final: PyTree, reward: float, *, terminated: bool, truncated: bool) -> None:
+        """Record what the last action led to; learn where that ended the stage."""
+        done = terminated or truncated
+        ends = self._time == self._shape.steps - 1
+        cut = (truncated or (ends and self._shape.restart)) and not terminated
+        action, extras = self._last
+        result = final if done else obs
+        outcome = jnp.float32(reward), result, jnp.array(terminated), jnp.array(cut)
+        self._steps[-1].append(Step(self._inputs, action, extras, *outcome))
+        self._inputs = Inputs(obs, jnp.array(terminated or cut), action, jnp.float32(reward), result)
+        self._time += 1
+        if ends:
+            self._time, self._copy = 0, self._copy + 1
+            self._steps.append([])
+        if self._copy == self._shape.copies:
+            self._end_stage()
+
+    def _end_stage(self) -> None:
+        if self._adapter.learn is not keep_adapted:
+            stack = lambda *x: jnp.stack(x)
+            copies = [jax.tree.map(stack, *steps) for steps in self._steps[:-1]]
+            steps = jax.tree.map(stack, *copies)
+            self._adapted = self._learn(self._stage_keys[1], self._params, self._adapted, steps)
+        self._copy, self._steps = 0, [[]]
+        self._stage += 1
+        self._stage_keys = self._keys(self._key, self._stage)
+
+    def predict(
+        self,
+        observation: Any,
+        state: PredictState | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,  # noqa: FBT001, FBT002 (Stable-Baselines3's signature)
+        *,
+        reward: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, PredictState]:
+        """Stable-Baselines3's `predict`, for one environment or a batch of them.
+
+        Every environment is one lifetime: `state` None begins them all; `episode_start` marks new episodes, which
+        the memory outlives. Adaptation is by memory alone: what `act` has learned in this task is used, and not
+        changed.
+
+        Args:
+            observation: of one environment, or [n, ...].
+            state: as returned by the last call.
+            episode_start: [n] bool.
+            deterministic: take the best action instead of drawing one.
+            reward: [n] what the last actions brought. Stable-Baselines3's tools do not pass it; an agent whose
+                memory needs it then sees zeros.
+
+        Returns:
+            Actions, and the state for the next call.
+        """
+        if self._key is None:
+            self.begin_task()
+        obs, single = _as_batch(self.observation_space, observation)
+        count = len(jax.tree.leaves(obs)[0])
+        if state is None:
+            _, memory = self._adapter.begin(birth_keys(self._key)[0], self._params)
+            tiled = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], count, 0), memory)
+            none = np.repeat(np.asarray(no_action(self.action_space))[None], count, 0)
+            state = PredictState(tiled, none, np.zeros(count, np.int32))
+        first = np.zeros(count, bool) if episode_start is None else np.broadcast_to(episode_start, count)
+        first = first | (state.calls == 0)
+        rewards = np.zeros(count) if reward is None else np.broadcast_to(reward, count)
+        inputs = Inputs(obs, first, state.last_action, rewards.astype(np.float32), obs)
+        memory, action = self._predict(deterministic)(
+            self._key, self._params, self._adapted, state.memory, inputs, state.calls
+        )
+        after = PredictState(jax.tree.map(np.asarray, memory), np.asarray(action), state.calls + 1)
+        actions = np.asarray(into_space(self.action_space, action))
+        return (actions[0] if single else actions), after
+
+    def _predict(self, deterministic: bool) -> Any:  # noqa: FBT001
+        """Compiled once per way of acting."""
+        made = self.__dict__.setdefault("_predictors", {})
+        if deterministic not in made:
+            made[deterministic] = jax.jit(partial(_act_each, self._adapter, deterministic))
+        return made[deterministic]
+
+
+def _act_each(
+    adapter: Adapter,
+    deterministic: bool,
+    key: Any,
+    params: PyTree,
+    adapted: PyTree,
+    memory: PyTree,
+    inputs: Inputs,
+    calls: Any,
+) -> tuple[PyTree, PyTree]:  # noqa: PLR0913
+    def one(index: Any, memory: PyTree, inputs: Inputs, calls: Any) -> tuple[PyTree, PyTree]:
+        own = jax.random.fold_in(jax.random.fold_in(key, index), calls)
+        return adapter.act(None if deterministic else own, params, adapted, memory, inputs)[:2]
+
+    return jax.vmap(one)(jnp.arange(len(calls)), memory, inputs, calls)
+
+
+def _as_in(space: spaces.Space, observation: Any) -> PyTree:
+    """The observation as arrays of the space's shape and type."""
+    if isinstance(space, spaces.Dict):
+        missing = set(space.keys()) - set(observation)
+        if missing:
+            raise UserError(f"the observation lacks {', '.join(sorted(missing))}")
+        return {name: _as_in(part, observation[name]) for name, part in space.items()}
+    array = jnp.asarray(np.asarray(observation, jnp.float32 if isinstance(space, spaces.Box) else jnp.int32))
+    if array.shape != space.shape:
+        raise UserError(f"an observation must have the shape {space.shape} of {space}, got {array.shape}")
+    return array
+
+
+def _as_batch(space: spaces.Space, observation: Any) -> tuple[PyTree, bool]:
+    """[n, ...] arrays, and whether it was a single observation."""
+    leaf, of = observation, space
+    while isinstance(of, spaces.Dict):
+        name = next(iter(of.keys()))
+        leaf, of = leaf[name], of[name]
+    single = np.ndim(leaf) == len(of.shape)
+    if single:
+        return jax.tree.map(lambda x: np.asarray(x)[None], _as_in(space, observation)), True
+    count = len(leaf)
+    rows = [_as_in(space, jax.tree.map(lambda x, i=i: x[i], observation)) for i in range(count)]
+    return jax.tree.map(lambda *x: np.stack(x), *rows), False

@@ -1,0 +1,54 @@
+"""From the names on the command line and in run directories to families and methods: one line each."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from rl_meta.errors import unknown
+
+FAMILIES = {
+    "bandit": "rl_meta.tasks.bandit:Bandit",
+    "cartpole": "rl_meta.tasks.cartpole:CartPole",
+    "dark-room": "rl_meta.tasks.dark_room:DarkRoom",
+    "grid-navigation": "rl_meta.tasks.grid_navigation:GridNavigation",
+    "gymnax": "rl_meta.tasks.gymnax_adapter:Gymnax",
+    "pendulum": "rl_meta.tasks.pendulum:Pendulum",
+    "point-goal": "rl_meta.tasks.point_goal:PointGoal",
+    "point-goal-sparse": "rl_meta.tasks.point_goal:SparsePointGoal",
+    "tabular-mdp": "rl_meta.tasks.tabular_mdp:TabularMDP",
+}
+
+METHODS = {
+    "multitask": "rl_meta.algorithms.multitask:MultiTask",
+    "oracle": "rl_meta.algorithms.oracle:Oracle",
+    "rl2": "rl_meta.algorithms.rl2:RL2",
+    "scratch": "rl_meta.algorithms.scratch:Scratch",
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Families, or methods."""
+
+    name: str
+    table: dict[str, str]
+
+    def load(self, name: str) -> type:
+        """The settings class with this name; its module is imported only now."""
+        if name not in self.table:
+            raise unknown(self.name, name, self.table)
+        module, _, cls = self.table[name].partition(":")
+        return getattr(import_module(module), cls)
+
+    def name_of(self, settings: Any) -> str | None:
+        """The name under which these settings' class is listed, if it is."""
+        path = f"{type(settings).__module__}:{type(settings).__qualname__}"
+        return next((name for name, listed in self.table.items() if listed == path), None)
+
+    def make(self, settings: Any) -> Any:
+        """A name stands for its default settings; anything else is taken as settings."""
+        return self.load(settings)() if isinstance(settings, str) else settings
+
+
+families = Kind("family", FAMILIES)
+methods = Kind("method", METHODS)

@@ -1,0 +1,118 @@
+"""All that determines a run, as one frozen value that survives a round trip through JSON."""
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl_meta.algorithms.base import Method, Shape
+from rl_meta.errors import UserError
+from rl_meta.settings import Count, NotNegative, check_settings, from_plain, to_plain
+from rl_meta.tasks.base import Family
+from rl_meta.training.catalogue import Kind, families, methods
+
+FORMAT = 1
+CALLS = 200
+"""Into how many compiled calls a run is cut, each with a line of metrics, ..."""
+MOST_STEPS_PER_CALL = 400_000
+"""... unless they would be longer than this."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A method, a family, and how much of them."""
+
+    family: Family
+    method: Method
+    steps: Count = 3_000_000
+    """Environment steps of training, over all lifetimes, per seed."""
+    seed: NotNegative = 0
+    """The first seed; everything random follows from it."""
+    seeds: Count = 1
+    """How many seeds are trained at once."""
+
+    def __post_init__(self) -> None:
+        for part in (self, self.family, self.method):
+            check_settings(part)
+        _ = self.shape  # contradictory sizes are an error now, not after compiling
+
+    @property
+    def shape(self) -> Shape:
+        """How long tasks are lived in."""
+        return self.method.shape(self.method.view(self.family))
+
+    @property
+    def steps_per_iteration(self) -> int:
+        """Environment steps between two updates."""
+        return self.shape.steps_per_call * self.method.meta_batch_size
+
+    @property
+    def iterations(self) -> int:
+        """Updates in the whole run: as many as it takes to reach `steps`."""
+        return math.ceil(self.steps / self.steps_per_iteration)
+
+    @property
+    def iterations_per_call(self) -> int:
+        """Iterations between two lines of metrics."""
+        most = max(1, MOST_STEPS_PER_CALL // self.steps_per_iteration)
+        return max(1, min(math.ceil(self.iterations / CALLS), most))
+
+    def to_json(self) -> str:
+        """Readable, and read by `from_json`."""
+        plain = {
+            "format": FORMAT,
+            "family": _named(families, self.family),
+            "method": _named(methods, self.method),
+            "steps": self.steps,
+            "seed": self.seed,
+            "seeds": self.seeds,
+        }
+        return json.dumps(plain, indent=2) + "\n"
+
+
+def _named(kind: Kind, settings: Any) -> dict[str, Any]:
+    """The settings with their name; a class of the user's own goes by its Python path, which is never imported."""
+    own = f"{type(settings).__module__}:{type(settings).__qualname__}"
+    return {"name": kind.name_of(settings) or own, **to_plain(settings)}
+
+
+def read_config(path: Path, *, family: Family | None = None, method: Method | None = None) -> RunConfig:
+    """The inverse of `RunConfig.to_json`. A family or method of the user's own has to be given.
+
+    Raises:
+        UserError: no such file, not a configuration, of a newer version, or with unknown names or fields.
+    """
+    try:
+        plain = json.loads(path.read_text())
+        version = plain.pop("format")
+        parts = plain.pop("family"), plain.pop("method")
+        names = [part.pop("name") for part in parts]
+    except OSError as error:
+        raise UserError(
+            f"{path.parent} is not a run directory: cannot read {path.name} ({error.strerror})"
+        ) from None
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise UserError(f"{path} is not a run configuration") from None
+    if version != FORMAT:
+        raise UserError(
+            f"{path} has format {version}, this version of RL-Meta reads format {FORMAT}: "
+            "install the version named in versions.json"
+        )
+    made = [
+        given or _from_named(kind, name, part, path)
+        for given, kind, name, part in zip((family, method), (families, methods), names, parts, strict=True)
+    ]
+    known = {field.name for field in dataclasses.fields(RunConfig)} - {"family", "method"}
+    for name in plain.keys() - known:
+        raise UserError(f"{path} has the unknown field {name!r}; known: {', '.join(sorted(known))}")
+    return RunConfig(*made, **plain)
+
+
+def _from_named(kind: Kind, name: str, fields: dict[str, Any], path: Path) -> Any:
+    if ":" in name:
+        raise UserError(
+            f"{path} was made with a {kind.name} of your own, {name}; give it as the argument `{kind.name}`"
+        )
+    return from_plain(kind.load(name), fields)

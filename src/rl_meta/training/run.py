@@ -1,0 +1,201 @@
+"""A run on disk: train it, stop it, resume it to the same numbers.
+
+DIR/config.json     all that determines the run        DIR/metrics.jsonl   one line per call
+DIR/versions.json   what it was made with              DIR/tensorboard/    the same for TensorBoard
+DIR/checkpoints/    the newest states                  DIR/evaluation.json, DIR/report.html   later
+"""
+
+import json
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_meta.collection.device import device_collector
+from rl_meta.errors import UserError
+from rl_meta.tasks.base import draw_tasks
+from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint, write_whole
+from rl_meta.training.config import RunConfig
+from rl_meta.training.loop import Trainer, TrainState, trainer
+from rl_meta.training.metrics import Line, MetricsFiles, plain
+from rl_meta.types import Info, Key, PyTree
+
+CHECKPOINT_SECONDS = 60.0
+MOST_SKIPPED_UPDATES = 20
+"""So many updates in a row that had to be skipped end a run."""
+
+Report = Callable[[Line], None]
+
+
+def build_trainer(config: RunConfig) -> Trainer:
+    """The run's loop for one seed."""
+    family, method, shape = config.method.view(config.family), config.method, config.shape
+    algorithm = method.build(family, config.iterations)
+    collector = device_collector(algorithm.adapter, family, shape)
+    sample = lambda key: draw_tasks(family, key, method.meta_batch_size)
+    return trainer(algorithm, collector, sample, shape)
+
+
+def root_keys(config: RunConfig) -> Key:
+    """One root key per seed, [seeds]: seed s of a run with several is the same as a run of seed s alone."""
+    return jnp.stack([jax.random.key(config.seed + i) for i in range(config.seeds)])
+
+
+def over_seeds(function: Callable, seeds: int) -> Callable:
+    """`function` mapped over a first axis of seeds; a single seed is not mapped, which compiles to faster code."""
+    if seeds > 1:
+        return jax.vmap(function)
+    alone = lambda *arguments: function(*jax.tree.map(lambda x: x[0], arguments))
+    return lambda *arguments: jax.tree.map(lambda x: jnp.asarray(x)[None], alone(*arguments))
+
+
+def compiled_calls(config: RunConfig, train: Trainer) -> tuple[Callable, Callable]:
+    """init: (keys [K]) -> state; go_on: (keys [K], state, iterations) -> state, info. Info is the mean over iterations."""
+
+    def go_on(key: Key, state: TrainState, iterations: jax.Array) -> tuple[TrainState, Info]:
+        shapes = jax.eval_shape(train.iterate, key, state)[1]
+        nothing = jax.tree.map(lambda x: jnp.zeros((2, *x.shape)), shapes)
+
+        def iterate(_: int, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:
+            state, sums = carry
+            state, info = train.iterate(key, state)
+            add = lambda s, x: s + jnp.stack([jnp.where(jnp.isnan(x), 0.0, x), 1.0 - jnp.isnan(x)])
+            return state, jax.tree.map(add, sums, info)
+
+        state, sums = jax.lax.fori_loop(0, iterations, iterate, (state, nothing))
+        return state, jax.tree.map(lambda s: s[0] / s[1], sums)
+
+    init = jax.jit(over_seeds(train.init, config.seeds))
+    # the count of iterations is not mapped over: a loop of unequal length per seed would be slower
+    mapped = lambda keys, state, n: over_seeds(lambda k, s: go_on(k, s, n), config.seeds)(keys, state)
+    return init, jax.jit(mapped, donate_argnums=1)
+
+
+def train_run(config: RunConfig, directory: Path, *, report: Report = lambda line: None) -> None:
+    """Train, or continue what `directory` holds of this very run, to `config.steps`.
+
+    `report` is called with every line of metrics. Ctrl-C ends the call in progress, saves a checkpoint and raises
+    KeyboardInterrupt.
+
+    Raises:
+        UserError: the directory holds another run, or the run has diverged (its last good state is saved).
+    """
+    _prepare(directory, config)
+    train, keys = build_trainer(config), root_keys(config)
+    init, go_on = compiled_calls(config, train)
+    state = _start(directory, init, keys)
+    iteration = _iteration(state)
+    metrics = MetricsFiles(directory, iteration=iteration)
+    save = lambda: save_checkpoint(directory / "checkpoints", iteration, state)
+    saved, skipped = time.monotonic(), 0
+    with interruptible() as stop_asked:
+        while iteration < config.iterations and not stop_asked():
+            began = time.monotonic()
+            count = min(config.iterations_per_call, config.iterations - iteration)
+            state, info = go_on(keys, state, jnp.array(count))
+            info = jax.tree.map(np.asarray, info)
+            iteration += count
+            line = _line(config, iteration, count, time.monotonic() - began, info)
+            metrics.write(line)
+            report(line)
+            skipped = skipped + count if np.max(info["skipped_updates"]) == 1.0 else 0
+            if skipped >= MOST_SKIPPED_UPDATES:
+                break
+            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                save()
+                saved = time.monotonic()
+        save()
+        metrics.close()
+        if skipped >= MOST_SKIPPED_UPDATES:
+            raise UserError(
+                f"the run has diverged: the last {skipped} updates of a seed were not finite and were skipped. "
+                f"Its last good state is in {directory}; lower the learning rate and train anew"
+            )
+        if stop_asked():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C only sets a flag, so that no state is torn; the second one interrupts at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: Any) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _iteration(state: TrainState) -> int:
+    return int(state.iteration[0])
+
+
+def _start(directory: Path, init: Callable, keys: Key) -> TrainState:
+    """The newest checkpoint, or a new state where there is none."""
+    checkpoints = directory / "checkpoints"
+    if not any(checkpoints.glob("*.safetensors")):
+        return init(keys)
+    return load_checkpoint(newest_checkpoint(checkpoints), jax.eval_shape(init, keys))
+
+
+def _line(config: RunConfig, iteration: int, count: int, seconds: float, info: Info) -> Line:
+    per_second = count * config.steps_per_iteration * config.seeds / seconds
+    return {
+        "iteration": iteration,
+        "env_steps": iteration * config.steps_per_iteration,
+        "total_env_steps": config.iterations * config.steps_per_iteration,
+        "seconds": round(seconds, 4),
+        "steps_per_second": round(per_second, 1),
+        **{name: plain(np.asarray(value).tolist()) for name, value in sorted(info.items())},
+    }
+
+
+def _prepare(directory: Path, config: RunConfig) -> None:
+    """Write the configuration, or make sure that it is the one already there."""
+    path = directory / "config.json"
+    if path.exists():
+        if path.read_text() != config.to_json():
+            raise UserError(
+                f"{directory} holds a run with other settings: continue it with --resume {directory}, "
+                "or choose another directory"
+            )
+        return
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the run directory {directory}: {error.strerror}") from None
+    write_whole(path, config.to_json().encode())
+    write_whole(directory / "versions.json", (json.dumps(versions(), indent=2) + "\n").encode())
+
+
+def versions() -> dict[str, str]:
+    """What a run was made with."""
+    packages = ("rl-meta", "jax", "jaxlib", "equinox", "optax", "gymnasium", "numpy")
+    found = {name: version(name) for name in packages}
+    return found | {"python": platform.python_version(), "platform": platform.platform()}
+
+
+def load_params(config: RunConfig, directory: Path) -> PyTree:
+    """The meta-parameters of a run's newest checkpoint, [seeds, ...]."""
+    train = build_trainer(config)
+    like: Any = jax.eval_shape(over_seeds(train.init, config.seeds), root_keys(config))
+    path = newest_checkpoint(directory / "checkpoints")
+    return load_checkpoint(path, like.meta.params, within=".meta.params")
