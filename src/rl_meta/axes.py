@@ -37,4 +37,9 @@ def per_copy(tree: PyTree) -> PyTree:
 
 def strongly_typed(tree: PyTree) -> PyTree:
     """The same arrays without JAX's weak types, which would make the two ends of a loop differ."""
-    return jax.tree.map(lambda x: jax.lax.convert_element_type(jnp.asarray(x), jnp.asarray(x).dtype), tree)
+
+    def strong(x: Array) -> Array:
+        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return x if is_key else jax.lax.convert_element_type(x, x.dtype)
+
+    return jax.tree.map(strong, tree)

@@ -28,6 +28,10 @@ from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, PyTree, Step
 
 
+BLOCK_ROWS = 2048
+"""Rows whose activations fit a core's cache."""
+
+
 @dataclass(frozen=True)
 class FeedForwardPPO(PPO):
     """Settings of PPO with separate feed-forward policy and value networks."""
@@ -96,7 +100,14 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
         )
         rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
         network, optimiser_state, info = descend(
-            key, params.network, state.optimiser, rows, settings=settings, optimiser=optimiser, loss=loss
+            key,
+            params.network,
+            state.optimiser,
+            rows,
+            settings=settings,
+            optimiser=optimiser,
+            loss=loss,
+            block=BLOCK_ROWS if jax.default_backend() == "cpu" else None,
         )
         target = advantage + value
         params = PolicyParams(network, normaliser)

@@ -4,6 +4,7 @@ PPO on the pooled experience of many tasks. Its return on held-out tasks is what
 knows the family but never learns which task it is in.
 """
 
+import math
 from dataclasses import dataclass
 
 from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape, keep_adapted
@@ -21,14 +22,18 @@ class MultiTask(FeedForwardPPO):
 
     meta_batch_size: Count = 128
     """Tasks lived in at the same time."""
+    rollout_steps: Count | None = None
+    """Steps in each task between two updates; None: the whole lifetime."""
 
     def view(self, family: Family) -> Family:
         """Nothing is revealed."""
         return family
 
     def shape(self, family: Family) -> Shape:
-        """As for methods that adapt, so that curves compare stage by stage."""
-        return Shape(family.episodes, 1, family.horizon, restart=False)
+        """As for methods that adapt, so that curves compare; episodes run on across stages."""
+        steps = self.rollout_steps or family.horizon
+        stages = math.ceil(family.episodes * family.horizon / steps)
+        return Shape(stages, 1, steps, segment=1 if self.rollout_steps else None, restart=False)
 
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
         """See `Method`."""

@@ -47,10 +47,10 @@ def column(rows: Sequence[Row], name: str) -> Column | None:
 
 
 def thinned(measured: Column, most: int = MOST_POINTS) -> Column:
-    """At most `most` points, each the mean of as many consecutive rows."""
-    if len(measured.env_steps) <= most:
-        return measured
-    parts = np.array_split(np.arange(len(measured.env_steps)), most)
+    """At most `most` points, each the mean of equally many consecutive rows (the last one of fewer)."""
+    rows = len(measured.env_steps)
+    width = -(-rows // most)
+    parts = [slice(start, start + width) for start in range(0, rows, width)]
     steps = np.array([measured.env_steps[part].mean() for part in parts])
     values = np.stack([mean_of_known(measured.values[part], axis=0) for part in parts])
     return Column(measured.name, steps, values)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import NewType
 
-from rl_meta.analysis.plots import COLOURS
+from rl_meta.analysis.canvas import COLOURS
 
 Markup = NewType("Markup", str)
 
@@ -38,11 +38,11 @@ h2 { margin: 3rem 0 .9rem; font-size: 1.25rem; letter-spacing: -.01em }
 h3 { margin: 0 0 .5rem; font-size: .95rem }
 .verdict { font-size: 1.2rem; line-height: 1.5; max-width: 50rem }
 header .facts { margin-top: .9rem; color: var(--muted); font-size: .9rem }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10.5rem, 1fr)); gap: .75rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .75rem;
   margin: 2rem 0 0; padding: 0 }
 .tiles div, .card { background: var(--card); border: 1px solid var(--rule); border-radius: .6rem }
 .tiles div { padding: .85rem 1rem; display: flex; flex-direction: column }
-.tiles dt { color: var(--muted); font-size: .82rem; line-height: 1.35 }
+.tiles dt { color: var(--muted); font-size: .82rem; line-height: 1.35; margin-bottom: .2rem }
 .tiles dd { margin: 0 }
 .tiles .value { font-size: 1.65rem; font-weight: 650; letter-spacing: -.02em; margin-top: auto }
 .tiles .note { color: var(--muted); font-size: .82rem }
@@ -51,7 +51,7 @@ figure.card svg { display: block; width: 100%%; height: auto; min-width: 38rem }
 .grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: .75rem }
 .grid figure.card { margin: 0; padding: .8rem .6rem .4rem .8rem }
 .grid figure.card svg { min-width: 0 }
-.columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: .75rem;
+.columns { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: .75rem;
   align-items: start }
 svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif !important }
 table { border-collapse: collapse; width: 100%%; font-size: .9rem; font-variant-numeric: tabular-nums }
@@ -62,9 +62,10 @@ th:first-child, td:first-child { text-align: left; padding-left: 0 }
 tbody tr:last-child td { border-bottom: 0 }
 .settings td:last-child { overflow-wrap: anywhere }
 .settings td:first-child { color: var(--muted); white-space: nowrap }
-details { margin: 0 0 1rem }
+details { margin: 0 }
 summary { cursor: pointer; color: var(--muted); font-size: .9rem; padding: .3rem 0 }
-details .card { margin-top: .5rem }
+details .card { margin: .4rem 0 .8rem }
+.numbers table { table-layout: fixed; min-width: 40rem }
 .text { max-width: 46rem; margin: 0 0 1rem }
 .scroll { max-height: 26rem; overflow-y: auto }
 @media print { body { background: none } .card, .tiles div { break-inside: avoid } }
@@ -112,7 +113,7 @@ def text(words: str) -> Markup:
 
 
 def figure(svg: str, description: str) -> Markup:
-    """A drawing (`plots.to_svg`), and what it shows for those who cannot see it."""
+    """A drawing (`canvas.to_svg`), and what it shows for those who cannot see it."""
     return Markup(f'<figure class="card" role="img" aria-label="{escape(description)}">{svg}</figure>')
 
 
@@ -129,9 +130,8 @@ def columns(*parts: Markup) -> Markup:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Markup:
     """Names in the first column, numbers in the others."""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
-    return Markup(
-        f'<div class="card"><table><thead><tr>{top}</tr></thead><tbody>{_rows(rows)}</tbody></table></div>'
-    )
+    body = f"<table><thead><tr>{top}</tr></thead><tbody>{_rows(rows)}</tbody></table>"
+    return Markup(f'<div class="card numbers">{body}</div>')
 
 
 def settings_table(heading: str, rows: Iterable[tuple[str, str]]) -> Markup:

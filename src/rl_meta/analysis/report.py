@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_meta.analysis import page, wording
+from rl_meta.analysis.canvas import to_svg
 from rl_meta.analysis.metrics import Column, columns, mean_of_known
 from rl_meta.analysis.page import Markup
 from rl_meta.analysis.plots import (
@@ -12,9 +13,9 @@ from rl_meta.analysis.plots import (
     distribution_figure,
     learning_figure,
     panel_figure,
-    to_svg,
 )
 from rl_meta.analysis.run_files import RunFiles, read_run
+from rl_meta.analysis.wording import Entry
 
 MOST_ROWS = 12
 """Longer tables are folded."""
@@ -24,8 +25,8 @@ HOW_TO_READ = (
     "lived through in the task carries over from one to the next. "
     "Curves and large numbers are interquartile means (IQM), the mean over the middle half of all tasks and "
     "seeds, which a few very easy or very hard tasks cannot move. "
-    "The 95 % interval says how far the IQM may be off because tasks and training runs are only a sample, and "
-    "the 20th percentile is the return that a fifth of the tasks stays below."
+    "The 95 % interval says how far the IQM may be off because tasks and training runs are only a sample, "
+    "and the 20th percentile is the return that a fifth of the tasks stays below."
 )
 
 
@@ -57,7 +58,7 @@ def render(run: RunFiles) -> str:
     if run.evaluation:
         body += [page.tiles(_tiles(run.evaluation)), *_evaluation_sections(run.evaluation)]
     body += [_training_section(returns, measured)]
-    body += [page.section("How to read this page", page.text(HOW_TO_READ)), *_settings_sections(run)]
+    body += [page.section("How to read this page", page.text(HOW_TO_READ)), _settings_section(run)]
     return page.page(title, body)
 
 
@@ -67,7 +68,7 @@ def _verdict(run: RunFiles, returns: Column | None) -> str:
     if returns is None:
         return wording.verdict_without_evaluation([], [])
     curve = mean_of_known(returns.values.reshape(len(returns.values), -1), axis=1)
-    return wording.verdict_without_evaluation(returns.env_steps, curve)
+    return wording.verdict_without_evaluation(returns.env_steps.tolist(), curve.tolist())
 
 
 def _facts(run: RunFiles) -> list[str]:
@@ -94,9 +95,7 @@ def _tiles(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
             sign = "+" if delta["iqm"] > 0 else ""
             tiles.append(("Gain from adapting", sign + wording.centre(delta), wording.interval(delta)))
     width = last["high"] - last["low"]
-    tiles.append(
-        (f"20th percentile, {name}", wording.number(last["p20"], width), "a fifth of tasks is below")
-    )
+    tiles.append(("20th percentile", wording.number(last["p20"], width), f"of tasks, {name}"))
     for baseline, entry in evaluation.get("speedup", {}).items():
         tiles.append(_speedup_tile(evaluation, baseline, entry))
     return tiles
@@ -106,9 +105,7 @@ def _speedup_tile(evaluation: dict[str, Any], name: str, entry: dict[str, Any]) 
     bound = "≥ " if entry["at_least"] else ""
     value = f"{bound}{wording.times(entry['times'])} ×" if entry["times"] is not None else "–"
     other = entry["baseline_steps"]
-    steps = (
-        f"over {wording.count(wording.budget(evaluation, name))}" if other is None else wording.count(other)
-    )
+    steps = f"> {wording.count(wording.budget(evaluation, name))}" if other is None else wording.count(other)
     return f"Steps of {wording.baseline(name)}", value, f"{steps} against {wording.count(entry['steps'])}"
 
 
@@ -117,38 +114,58 @@ def _evaluation_sections(evaluation: dict[str, Any]) -> list[Markup]:
         to_svg(adaptation_figure(evaluation), "adaptation"),
         "Return against environment steps spent in the task; the tables below hold the same numbers.",
     )
-    tables = [_curve_table("stage", evaluation["stages"])] if evaluation.get("stages") else []
-    curves = {evaluation["method"]: evaluation, **evaluation.get("baselines", {})}
-    for name, curve in curves.items():
-        for unit in ("stage", "episode"):
-            entries = curve.get(f"{unit}s") or []
-            if entries and not (curve is evaluation and unit == "stage"):
-                summary = f"{wording.baseline(name)}: {wording.counted(len(entries), unit)}"
-                tables.append(page.fold(summary, _curve_table(unit, entries)))
-    sections = [page.section("Adaptation in a new task", drawing, *tables)]
+    sections = [page.section("Adaptation in a new task", drawing, *_tables(evaluation))]
     scores = evaluation.get("scores", {})
     if scores.get("first") and scores.get("last"):
         sections.append(_distribution_section(evaluation, scores))
     return sections
 
 
+def _tables(evaluation: dict[str, Any]) -> list[Markup]:
+    """The agent's stages in the open, the episodes where they say more, and every baseline."""
+    stages, episodes = evaluation.get("stages") or [], evaluation.get("episodes") or []
+    tables = []
+    if stages:
+        table = _curve_table("stage", stages, evaluation.get("lifetime"))
+        tables.append(
+            _folded(evaluation["method"], "stage", stages, table) if len(stages) > MOST_ROWS else table
+        )
+    if len(episodes) != len(stages):
+        table = _curve_table("episode", episodes, evaluation.get("lifetime"))
+        tables.append(_folded(evaluation["method"], "episode", episodes, table))
+    for name, curve in evaluation.get("baselines", {}).items():
+        unit, entries = wording.finest(curve)
+        table = _curve_table(unit, entries, curve.get("lifetime"))
+        tables.append(_folded(wording.baseline(name), unit, entries, table))
+    return tables
+
+
+def _folded(name: str, unit: str, entries: list[Entry], table: Markup) -> Markup:
+    return page.fold(f"{name}: {wording.counted(len(entries), unit)}", table)
+
+
 def _distribution_section(evaluation: dict[str, Any], scores: dict[str, list[float]]) -> Markup:
     unit, entries = wording.finest(evaluation)
     name = f"{unit} {len(entries)}" if len(entries) > 1 else f"first {unit}"
-    drawing = to_svg(distribution_figure(scores["first"], scores["last"], name), "distribution")
+    drawing = to_svg(
+        distribution_figure(scores["first"], scores["last"], f"first {unit}", name), "distribution"
+    )
     description = "Returns of all tasks, sorted from the worst task to the best."
     return page.section("Every task counts", page.figure(drawing, description))
 
 
-def _curve_table(unit: str, entries: list[dict[str, Any]]) -> Markup:
+def _curve_table(unit: str, entries: list[Entry], lifetime: Entry | None) -> Markup:
     head = (unit, "environment steps", "IQM", "95 % interval", "mean", "20th percentile")
-    rows = []
-    for order, entry in enumerate(entries, start=1):
-        width = entry["high"] - entry["low"]
-        rest = [wording.number(entry[key], width) for key in ("mean", "p20")]
-        known = [wording.count(entry["env_steps"]), wording.centre(entry), wording.interval(entry)]
-        rows.append([str(order), *known, *rest])
+    rows = [_curve_row(str(order), entry) for order, entry in enumerate(entries, start=1)]
+    if lifetime:
+        rows.append(_curve_row("lifetime", {"env_steps": entries[-1]["env_steps"], **lifetime}))
     return page.table(head, rows)
+
+
+def _curve_row(name: str, entry: Entry) -> list[str]:
+    width = entry["high"] - entry["low"]
+    rest = [wording.number(entry[key], width) for key in ("mean", "p20")]
+    return [name, wording.count(entry["env_steps"]), wording.centre(entry), wording.interval(entry), *rest]
 
 
 def _training_section(returns: Column | None, measured: dict[str, Column]) -> Markup:
@@ -166,12 +183,16 @@ def _training_section(returns: Column | None, measured: dict[str, Column]) -> Ma
     return page.section("Training", *parts)
 
 
-def _settings_sections(run: RunFiles) -> list[Markup]:
+def _settings_section(run: RunFiles) -> Markup:
     rest = {k: v for k, v in run.config.items() if k not in ("family", "method", "format")}
-    groups = {"Run": rest, "Method": run.config["method"], "Family": run.config["family"]}
+    groups = {
+        "Run": rest,
+        "Method": run.config["method"],
+        "Family": run.config["family"],
+        "Versions": run.versions,
+    }
     tables = [page.settings_table(name, _settings(group)) for name, group in groups.items()]
-    versions = page.settings_table("Ran on", _settings(run.versions))
-    return [page.section("Settings", page.columns(*tables)), page.section("Versions", versions)]
+    return page.section("Settings and versions", page.columns(*tables))
 
 
 def _settings(group: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -186,8 +207,8 @@ def _settings(group: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _setting(value: Any) -> str:
-    if isinstance(value, str):
-        return value
+    if value is None or isinstance(value, str):
+        return value or "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return wording.count(value)
     return json.dumps(value, ensure_ascii=False)

@@ -62,7 +62,7 @@ def _read_evaluation(path: Path) -> dict[str, Any] | None:
     try:
         _check_evaluation(evaluation)
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is incomplete ({error}): {BROKEN_EVALUATION}") from None
+        raise UserError(f"{path} is incomplete ({error.args[0]}): {BROKEN_EVALUATION}") from None
     return evaluation
 
 
@@ -77,6 +77,8 @@ def _check_evaluation(evaluation: dict[str, Any]) -> None:
             raise KeyError(f"no stages in {name}")
         for entry in entries:
             _check_keys(entry, ENTRY_KEYS, f"a stage or episode of {name}")
+            if not all(isinstance(entry[key], int | float) for key in ENTRY_KEYS):
+                raise TypeError(f"a stage or episode of {name} holds something else than numbers")
     for name, entry in evaluation.get("speedup", {}).items():
         _check_keys(entry, SPEEDUP_KEYS, f"the speedup over {name}")
 

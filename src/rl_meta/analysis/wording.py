@@ -96,9 +96,11 @@ def verdict_without_evaluation(env_steps: Sequence[float], returns: Sequence[flo
     """What the training log says of a run that has not been evaluated, in one sentence."""
     if not len(returns):
         return "This run has not been evaluated, and has not logged a return yet."
+    change = abs(returns[-1] - returns[0])
+    rise = f"{number(returns[0], change)} to {number(returns[-1], change)}"
     return (
-        f"This run has not been evaluated in new tasks yet; in training, the return went from "
-        f"{number(returns[0])} to {number(returns[-1])} within {count(env_steps[-1])} environment steps."
+        "This run has not been evaluated in new tasks yet; "
+        f"in training, the return went from {rise} within {count(env_steps[-1])} environment steps."
     )
 
 
@@ -119,7 +121,7 @@ def _compared(evaluation: dict[str, Any], *, single: bool) -> str:
     name = "scratch" if "scratch" in speedup else next(iter(speedup))
     entry = speedup[name]
     target = "that" if single else number(entry["return"])
-    if entry["at_least"]:
+    if entry["baseline_steps"] is None:
         ratio = f": at least {times(entry['times'])} times as many" if entry["times"] else ""
         spent = f"{count(budget(evaluation, name))} steps, against the agent's {count(entry['steps'])}"
         return f"; {baseline(name)} does not reach {target} within {spent}{ratio}"

@@ -33,7 +33,7 @@ def device_collector(adapter: Adapter, family: Family, shape: Shape) -> Collecto
         env, obs = jax.vmap(family.reset, (0, None))(jax.random.split(key_resets, shape.copies), task)
         inputs = jax.vmap(first_inputs, (0, None))(obs, none)
         live = Live(key, task, jnp.array(0), adapted, tile(memory, shape.copies), inputs, env)
-        return live._replace(**strongly_typed(live._replace(key=())._asdict()) | {"key": key})
+        return strongly_typed(live)
 
     def live_step(params: PyTree, live: Live, carry: tuple, moment: tuple) -> tuple[tuple, Step]:
         (memory, inputs, env), ((key_act, key_env, key_reset), last) = carry, moment

@@ -70,7 +70,8 @@ class TabularMDP:
         """One distribution in every split, by different seeds."""
         key_transitions, key_rewards = jax.random.split(split_key(key, split))
         table = (self.states, self.actions)
-        transitions = jax.random.dirichlet(key_transitions, jnp.ones(self.states), table)
+        weights = jax.random.exponential(key_transitions, (*table, self.states))
+        transitions = weights / weights.sum(-1, keepdims=True)  # Dirichlet(1, ..., 1)
         return TabularMDPTask(transitions, 1.0 + jax.random.normal(key_rewards, table))
 
     def reset(self, key: Key, task: TabularMDPTask) -> tuple[TabularMDPState, Array]:

@@ -85,4 +85,4 @@ def _to_vector(value: Array, space: spaces.Space) -> Array:
         return jax.nn.one_hot(value - int(space.start), int(space.n))
     bounded = np.isfinite(space.low) & np.isfinite(space.high) & (space.low < space.high)
     low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
-    return ((2 * value - low - high) / (high - low)).astype(jnp.float32).ravel()
+    return ((value - (low + high) / 2) / ((high - low) / 2)).astype(jnp.float32).ravel()

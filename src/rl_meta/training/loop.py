@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rl_meta.algorithms.base import MetaAlgorithm, Shape
-from rl_meta.axes import as_sequences
+from rl_meta.axes import as_sequences, strongly_typed
 from rl_meta.collection.base import Collector
 from rl_meta.errors import UserError
 from rl_meta.numerics.returns import episode_returns
@@ -49,7 +49,7 @@ def trainer(
         # the first generation ends at different ages, so that later ones are spread over all ages
         phases = shape.stages // shape.stages_per_call
         stage = jax.random.randint(key_phase, live.stage.shape, 0, phases) * shape.stages_per_call
-        return TrainState(jnp.array(0), meta, live._replace(stage=stage))
+        return TrainState(jnp.array(0), strongly_typed(meta), live._replace(stage=stage))
 
     def iterate(key: Key, state: TrainState) -> tuple[TrainState, Info]:
         key_tasks, key_begin, key_update = jax.random.split(jax.random.fold_in(key, state.iteration), 3)
