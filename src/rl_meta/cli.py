@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, make_dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,9 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(USAGE, end="")
         sys.exit(0 if words else 2)
     if words[0] == "--version":
-        from rl_meta import __version__
-
-        print(f"rl-meta {__version__}")
+        print(f"rl-meta {version('rl-meta')}")
         return
     try:
         if words[0] not in commands:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -72,6 +72,7 @@ class Shape:
         return self.stages_per_call * self.copies * self.steps
 
 
+@runtime_checkable
 class Method(Protocol):
     """A method's settings: a frozen dataclass; its fields appear on the command line as `--method.FIELD`."""
 

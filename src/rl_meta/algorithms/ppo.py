@@ -149,7 +149,7 @@ def descend(
         picked = jax.tree.map(lambda x: x[index], rows)
         gradient, info = gradient_in_blocks(loss, network, picked, block)
         updates, optimiser_state = optimiser.update(gradient, optimiser_state, network)
-        info = {**info, "gradient_norm": optax.global_norm(gradient)}
+        info = {**info, "gradient_norm": optax.tree.norm(gradient)}
         return (optax.apply_updates(network, updates), optimiser_state), info
 
     orders = jnp.stack([shuffled(k, count) for k in jax.random.split(key, settings.epochs)])

@@ -5,15 +5,15 @@ Colours: Okabe & Ito's palette, made for colour-blind readers, darkened where te
 """
 
 import io
-import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, FuncFormatter
+from numpy.typing import ArrayLike
 
 COLOURS = {
     "ink": "#1d2530",
@@ -34,23 +34,24 @@ PANEL_MARGINS_INCHES = (0.58, 0.32, 0.44)
 """To the left of the axes, below, and above."""
 EDGE_INCHES = 0.08
 LETTER_INCHES = 0.078
-ROUNDING = 1e-6
+MOST_DECIMALS = 8
 
 
 class ValueFormatter(Formatter):
-    """Tick labels with thousands separators and as many decimals as the ticks' distance asks for."""
+    """Tick labels with thousands separators and as many decimals as tell the ticks apart."""
 
     def __call__(self, value: float, pos: int | None = None) -> str:  # noqa: ARG002
         """The label of a lonely tick."""
         return self.format_ticks([value])[0]
 
-    def format_ticks(self, values: Sequence[float]) -> list[str]:
+    def format_ticks(self, values: ArrayLike) -> list[str]:
         """The labels of all ticks of an axis."""
-        largest = float(np.abs(values).max())
-        distance = float(np.diff(values).min()) if len(values) > 1 else largest
-        decimals = -math.floor(math.log10(distance) + ROUNDING) if distance > 0 else 0
-        style = ".3g" if 0 < largest < 1e-3 or largest >= 1e6 else f",.{max(decimals, 0)}f"
-        texts = [format(value, style) if value else "0" for value in values]
+        ticks = np.asarray(values, float)
+        largest = float(np.abs(ticks).max(initial=0.0))
+        distance = float(np.diff(ticks).min()) if len(ticks) > 1 else largest
+        exact = (d for d in range(MOST_DECIMALS) if np.allclose(ticks.round(d), ticks, 0, distance / 100))
+        style = ".3g" if 0 < largest < 1e-3 or largest >= 1e6 else f",.{next(exact, MOST_DECIMALS)}f"
+        texts = [format(value, style) if value else "0" for value in ticks]
         return [re.sub(r"e\+?(-?)0*", r"e\1", text).replace("-", "−") for text in texts]
 
 
@@ -78,7 +79,7 @@ def room_for(labels: Iterable[str]) -> float:
     return 0.3 + LETTER_INCHES * max(len(label) for label in labels)
 
 
-def headline(figure: Figure, axes: Axes, text: str, size: float) -> None:
+def headline(figure: Figure, axes: Axes, text: str, size: int | float) -> None:
     """What is drawn, on top and to the left, where the eye begins."""
     box, inches = axes.get_position(), figure.get_figwidth()
     start = (EDGE_INCHES / inches - box.x0) / box.width

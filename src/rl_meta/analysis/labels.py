@@ -23,8 +23,8 @@ class Label(NamedTuple):
     """A text and the data coordinates of what it names."""
 
     text: str
-    x: float
-    y: float
+    x: int | float
+    y: int | float
     colour: str
     bold: bool = False
 
@@ -42,7 +42,7 @@ class Surroundings(NamedTuple):
 
 
 def place_labels(
-    figure: Figure, axes: Axes, labels: list[Label], curves: list[np.ndarray], size: float
+    figure: Figure, axes: Axes, labels: list[Label], curves: list[np.ndarray], size: int | float
 ) -> None:
     """Put every label next to its anchor: off the other labels, inside the figure, and off the curves.
 
@@ -71,7 +71,7 @@ def _anchor_box(axes: Axes, label: Label) -> Bbox:
     return Bbox.from_extents(x, y - ANCHOR_PIXELS[1], x + ANCHOR_PIXELS[0], y + ANCHOR_PIXELS[1])
 
 
-def _text(axes: Axes, label: Label, size: float) -> Text:
+def _text(axes: Axes, label: Label, size: int | float) -> Text:
     return axes.text(
         label.x,
         label.y,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-BOOKKEEPING = ("iteration", "env_steps", "seconds")
+BOOKKEEPING = ("iteration", "env_steps", "total_env_steps", "seconds")
 MOST_POINTS = 300
 """A curve on the page has some 800 pixels; longer logs are averaged down to this many points."""
 

@@ -26,7 +26,7 @@ from rl_meta.analysis.canvas import (
 )
 from rl_meta.analysis.labels import Label, place_labels
 from rl_meta.analysis.metrics import Column, mean_of_known, thinned
-from rl_meta.analysis.wording import baseline, finest, number, plain, times
+from rl_meta.analysis.wording import baseline, main_curve, number, plain, times
 
 MARKERS = "os^Dvp"
 PANEL_POINTS = 100
@@ -58,9 +58,12 @@ def adaptation_figure(evaluation: dict[str, Any]) -> Figure:
     Args:
         evaluation: the content of `evaluation.json`.
     """
-    unit, _ = finest(evaluation)
+    unit, _ = main_curve(evaluation)
     curves = _curves(evaluation)
-    title = f"Return per {unit} in a new task: interquartile mean and 95 % interval"
+    what = (
+        "of each episode in a new task" if unit == "episode" else "per episode in a new task, stage by stage"
+    )
+    title = f"Return {what}: interquartile mean and 95 % interval"
     if all(len(curve.iqm) == 1 for curve in curves):
         return _levels_figure(curves, title)
     figure, axes = canvas(WIDE_INCHES, right=room_for(curve.name for curve in curves))
@@ -167,7 +170,7 @@ def _curves(evaluation: dict[str, Any]) -> list[Curve]:
         names.append((shortened(baseline(name), LABEL_LETTERS), curve))
     curves = []
     for order, (name, curve) in enumerate(names):
-        _, entries = finest(curve)
+        _, entries = main_curve(curve)
         parts = [
             np.array([entry[key] for entry in entries], float) for key in ("env_steps", "iqm", "low", "high")
         ]

@@ -20,9 +20,9 @@ from rl_meta.analysis.wording import Entry
 MOST_ROWS = 12
 """Longer tables are folded."""
 HOW_TO_READ = (
-    "An agent lives one lifetime in a task; a lifetime is made of stages, after each of which the agent may "
-    "learn, and of episodes, each an attempt at the task until it ends, and only what the agent itself has "
-    "lived through in the task carries over from one to the next. "
+    "An agent lives one lifetime in a task, made of stages after each of which it may learn; the return of a "
+    "stage is the mean over the episodes (attempts at the task) that began in it, and only what the agent "
+    "itself has lived through in the task carries over from one to the next. "
     "Curves and large numbers are interquartile means (IQM), the mean over the middle half of all tasks and "
     "seeds, which a few very easy or very hard tasks cannot move. "
     "The 95 % interval says how far the IQM may be off because tasks and training runs are only a sample, "
@@ -78,19 +78,32 @@ def _facts(run: RunFiles) -> list[str]:
         tasks, seeds = run.evaluation["tasks"], run.evaluation["seeds"]
         facts += [wording.counted(tasks, f"{run.evaluation['split']} task"), wording.counted(seeds, "seed")]
         facts += [f"actions {run.evaluation['acting']}"] if "acting" in run.evaluation else []
-    if run.metrics and "env_steps" in run.metrics[-1]:
-        facts.append(f"trained for {wording.count(run.metrics[-1]['env_steps'])} environment steps")
+    if run.metrics:
+        facts += _training_facts(run)
+    return facts
+
+
+def _training_facts(run: RunFiles) -> list[str]:
+    """How long the training was."""
+    last = run.metrics[-1]
+    facts = []
+    if "env_steps" in last:
+        each = " per seed" if run.config.get("seeds", 1) > 1 else ""
+        facts.append(f"trained for {wording.count(last['env_steps'])} environment steps{each}")
+    if "seconds" in last:
+        seconds = sum(row.get("seconds") or 0 for row in run.metrics)
+        facts.append(f"{wording.duration(seconds)} of training")
     return facts
 
 
 def _tiles(evaluation: dict[str, Any]) -> list[tuple[str, str, str]]:
-    unit, entries = wording.finest(evaluation)
+    unit, entries = wording.main_curve(evaluation)
     last = entries[-1]
     name = f"{unit} {len(entries)}" if len(entries) > 1 else f"first {unit}"
     tiles = [(f"First {unit}", wording.centre(entries[0]), wording.interval(entries[0]))]
     if len(entries) > 1:
         tiles.append((name.capitalize(), wording.centre(last), wording.interval(last)))
-        if "delta" in evaluation:
+        if "delta" in evaluation and len(evaluation.get("stages") or []) > 1:
             delta = evaluation["delta"]
             sign = "+" if delta["iqm"] > 0 else ""
             tiles.append(("Gain from adapting", sign + wording.centre(delta), wording.interval(delta)))
@@ -130,11 +143,11 @@ def _tables(evaluation: dict[str, Any]) -> list[Markup]:
         tables.append(
             _folded(evaluation["method"], "stage", stages, table) if len(stages) > MOST_ROWS else table
         )
-    if len(episodes) != len(stages):
+    if episodes and [entry["iqm"] for entry in episodes] != [entry["iqm"] for entry in stages]:
         table = _curve_table("episode", episodes, evaluation.get("lifetime"))
         tables.append(_folded(evaluation["method"], "episode", episodes, table))
     for name, curve in evaluation.get("baselines", {}).items():
-        unit, entries = wording.finest(curve)
+        unit, entries = wording.main_curve(curve)
         table = _curve_table(unit, entries, curve.get("lifetime"))
         tables.append(_folded(wording.baseline(name), unit, entries, table))
     return tables
@@ -145,11 +158,12 @@ def _folded(name: str, unit: str, entries: list[Entry], table: Markup) -> Markup
 
 
 def _distribution_section(evaluation: dict[str, Any], scores: dict[str, list[float]]) -> Markup:
-    unit, entries = wording.finest(evaluation)
-    name = f"{unit} {len(entries)}" if len(entries) > 1 else f"first {unit}"
-    drawing = to_svg(
-        distribution_figure(scores["first"], scores["last"], f"first {unit}", name), "distribution"
-    )
+    unit, _ = wording.main_curve(evaluation)
+    stages = len(evaluation.get("stages") or [])
+    first, last = f"first {unit}", f"{unit} {stages}"
+    if stages <= 1:
+        first = last = "first episode" if len(evaluation.get("episodes") or []) <= 1 else "all episodes"
+    drawing = to_svg(distribution_figure(scores["first"], scores["last"], first, last), "distribution")
     description = "Returns of all tasks, sorted from the worst task to the best."
     return page.section("Every task counts", page.figure(drawing, description))
 
@@ -158,7 +172,7 @@ def _curve_table(unit: str, entries: list[Entry], lifetime: Entry | None) -> Mar
     head = (unit, "environment steps", "IQM", "95 % interval", "mean", "20th percentile")
     rows = [_curve_row(str(order), entry) for order, entry in enumerate(entries, start=1)]
     if lifetime:
-        rows.append(_curve_row("lifetime", {"env_steps": entries[-1]["env_steps"], **lifetime}))
+        rows.append(_curve_row("sum of the lifetime", {"env_steps": entries[-1]["env_steps"], **lifetime}))
     return page.table(head, rows)
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+Number = int | float
 Entry = dict[str, Any]
 """Of an evaluation: `iqm`, `low`, `high`, ... of one stage, episode or lifetime."""
 
@@ -15,7 +16,7 @@ BASELINES = {
 }
 
 
-def number(value: float | None, width: float = 0.0) -> str:
+def number(value: Number | None, width: Number = 0.0) -> str:
     """A measured number with thousands separators and the digits that carry meaning.
 
     Args:
@@ -29,7 +30,7 @@ def number(value: float | None, width: float = 0.0) -> str:
     return f"{without_negative_zero:,.{decimals}f}".replace("-", "−")
 
 
-def _decimals(value: float, width: float) -> int:
+def _decimals(value: Number, width: Number) -> int:
     if width > 0:
         wanted = math.ceil(-math.log10(width / 5))
     else:
@@ -37,12 +38,12 @@ def _decimals(value: float, width: float) -> int:
     return min(max(wanted, 0), 4)
 
 
-def count(value: float) -> str:
+def count(value: Number) -> str:
     """Steps, tasks, seeds: whole numbers with thousands separators."""
     return f"{value:,.0f}"
 
 
-def counted(value: float, noun: str) -> str:
+def counted(value: Number, noun: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{count(value)} {noun}{'' if value == 1 else 's'}"
 
@@ -58,7 +59,7 @@ def interval(entry: Entry) -> str:
     return f"{number(entry['low'], width)} to {number(entry['high'], width)}"
 
 
-def times(value: float) -> str:
+def times(value: Number) -> str:
     """A ratio."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}".removesuffix(".0")
 
@@ -73,26 +74,52 @@ def baseline(name: str) -> str:
     return BASELINES.get(name, plain(name))
 
 
-def finest(curve: dict[str, Any]) -> tuple[str, list[Entry]]:
-    """A curve by episode if it has episodes, by stage otherwise: the unit and its entries."""
-    if curve.get("episodes"):
-        return "episode", curve["episodes"]
-    return "stage", curve["stages"]
+def duration(seconds: Number) -> str:
+    """Hours and minutes, or minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{count(hours)} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def main_curve(curve: dict[str, Any]) -> tuple[str, list[Entry]]:
+    """The curve to show, and what its points are: `stage` or `episode`.
+
+    Stages, which are as long for a beginner as for a master; episodes where every stage is one episode, and
+    where there is one stage only.
+    """
+    stages, episodes = curve.get("stages") or [], curve.get("episodes") or []
+    same = [entry["iqm"] for entry in stages] == [entry["iqm"] for entry in episodes]
+    if same or not stages or (len(stages) == 1 and episodes):
+        return "episode", episodes
+    return "stage", stages
 
 
 def verdict(evaluation: dict[str, Any]) -> str:
     """What the evaluation says, in one sentence."""
-    seen = evaluation["split"] == "train"
-    where = "In a task of its training set" if seen else "In a task it has never seen"
-    unit, entries = finest(evaluation)
+    where = "of its training set" if evaluation["split"] == "train" else "it has never seen"
+    unit, entries = main_curve(evaluation)
+    returns = _returns_by_episode(entries) if unit == "episode" else _returns_by_stage(entries)
+    return f"In a task {where}, the agent{returns}{_compared(evaluation, entries)}."
+
+
+def _returns_by_episode(entries: list[Entry]) -> str:
     first, last = entries[0], entries[-1]
-    clause = f"{where}, the agent's first {unit} returns {centre(first)} (95 % interval {interval(first)})"
-    if len(entries) > 1:
-        clause += f" and {unit} {len(entries)} returns {centre(last)} ({interval(last)})"
-    return f"{clause}{_compared(evaluation, single=len(entries) == 1)}."
+    start = f"'s first episode returns {centre(first)} (95 % interval {interval(first)})"
+    end = f" and episode {len(entries)} returns {centre(last)} ({interval(last)})"
+    return start + end if len(entries) > 1 else start
 
 
-def verdict_without_evaluation(env_steps: Sequence[float], returns: Sequence[float]) -> str:
+def _returns_by_stage(entries: list[Entry]) -> str:
+    first, last = entries[0], entries[-1]
+    where = f"per episode in its first {count(first['env_steps'])} steps"
+    start = f" returns {centre(first)} (95 % interval {interval(first)}) {where}"
+    end = f" and {centre(last)} ({interval(last)}) in stage {len(entries)}"
+    return start + end if len(entries) > 1 else start
+
+
+def verdict_without_evaluation(env_steps: Sequence[Number], returns: Sequence[Number]) -> str:
     """What the training log says of a run that has not been evaluated, in one sentence."""
     if not len(returns):
         return "This run has not been evaluated, and has not logged a return yet."
@@ -104,7 +131,7 @@ def verdict_without_evaluation(env_steps: Sequence[float], returns: Sequence[flo
     )
 
 
-def budget(evaluation: dict[str, Any], name: str) -> float:
+def budget(evaluation: dict[str, Any], name: str) -> Number:
     """Environment steps that a baseline was given in the task."""
     curve = evaluation.get("baselines", {}).get(name)
     if curve is None:
@@ -113,23 +140,27 @@ def budget(evaluation: dict[str, Any], name: str) -> float:
     return max(entry["env_steps"] for entry in (*curve.get("stages", ()), *curve.get("episodes", ())))
 
 
-def _compared(evaluation: dict[str, Any], *, single: bool) -> str:
+def _compared(evaluation: dict[str, Any], entries: list[Entry]) -> str:
     """The clause on learning from scratch, or on whichever baseline there is."""
     speedup = evaluation.get("speedup", {})
     if not speedup:
         return ""
     name = "scratch" if "scratch" in speedup else next(iter(speedup))
-    entry = speedup[name]
-    target = "that" if single else number(entry["return"])
+    entry, who = speedup[name], baseline(name)
+    own = count(entry["steps"])
+    target = _target(entry, entries)
     if entry["baseline_steps"] is None:
         ratio = f": at least {times(entry['times'])} times as many" if entry["times"] else ""
-        spent = f"{count(budget(evaluation, name))} steps, against the agent's {count(entry['steps'])}"
-        return f"; {baseline(name)} does not reach {target} within {spent}{ratio}"
+        spent = f"{count(budget(evaluation, name))} steps, against the agent's {own}"
+        return f"; {who} does not reach {target} within {spent}{ratio}"
     steps = f"{count(entry['baseline_steps'])} steps"
-    if entry["times"] < 1:
-        own = count(entry["steps"])
-        return f"; {baseline(name)} needs only {steps} for {target}, fewer than the agent's {own}"
-    ratio = f"{times(entry['times'])} times as many"
-    if single:
-        return f"; {baseline(name)} needs {steps} for that: {ratio}"
-    return f"; {baseline(name)} needs {steps} for {target}, the agent {count(entry['steps'])}: {ratio}"
+    if entry["times"] <= 1:
+        return f"; {who} needs only {steps} for {target}, no more than the agent's {own}"
+    return f"; {who} needs {steps} for {target}, the agent {own}: {times(entry['times'])} times as many"
+
+
+def _target(entry: Entry, entries: list[Entry]) -> str:
+    """The return that the baseline is to reach, in words where the sentence has it already."""
+    if entry["steps"] != entries[0]["env_steps"]:
+        return number(entry["return"])
+    return "that" if len(entries) == 1 else "the former"

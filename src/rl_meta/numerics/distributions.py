@@ -5,7 +5,7 @@ made of these can be exported.
 """
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from rl_meta.types import Array, Key
 LOG_TWO_PI = math.log(2 * math.pi)
 
 
+@runtime_checkable
 class Distribution(Protocol):
     """Over actions, in the units of the action space."""
 

@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from rl_meta.errors import UserError
 
-Statistic = Callable[..., np.ndarray]
+Reduced = np.ndarray | np.floating
+Statistic = Callable[..., Reduced]
 Interval = tuple[float, float]
 
 REPETITIONS = 2000
@@ -44,7 +45,7 @@ class Difference(TypedDict):
     high: float
 
 
-def interquartile_mean(scores: ArrayLike, axis: int | None = None) -> np.ndarray:
+def interquartile_mean(scores: ArrayLike, axis: int | None = None) -> Reduced:
     """Mean of the middle half of the scores along `axis`, of all of them by default.
 
     As `scipy.stats.trim_mean(scores, 0.25, axis)`: floor(n / 4) scores are cut at either end.
@@ -57,7 +58,7 @@ def interquartile_mean(scores: ArrayLike, axis: int | None = None) -> np.ndarray
     return middle.mean(-1)
 
 
-def percentile20(scores: ArrayLike, axis: int | None = None) -> np.ndarray:
+def percentile20(scores: ArrayLike, axis: int | None = None) -> Reduced:
     """The score that a fifth of the tasks stays below: how the agent does where it does badly."""
     return np.quantile(np.asarray(scores, float), 0.2, axis=axis)
 

@@ -1,6 +1,6 @@
 """What a family of tasks is, and how its splits are kept apart."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 from gymnasium import spaces
@@ -23,6 +23,7 @@ class Transition(NamedTuple):
     truncated: Array
 
 
+@runtime_checkable
 class Family(Protocol):
     """A distribution over tasks with one observation and one action space, in pure JAX.
 

@@ -1,6 +1,6 @@
 """`dark-room`: find the one cell of a room that pays, seeing nothing but one's own position.
 
-Laskin et al. (2022), "In-context Reinforcement Learning with Algorithm Distillation", section 4. One who
+Laskin et al. (2022), "In-context Reinforcement Learning with Algorithm Distillation". One who
 knew that the goal is d moves away earns `horizon + 1 - d` per episode, 16.5 on average in the default room.
 """
 

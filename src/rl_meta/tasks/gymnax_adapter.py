@@ -37,7 +37,8 @@ def _make(name: str) -> tuple[Any, Any]:
         raise UserError(f"gymnax is missing ({error}): pip install 'rl-meta[gymnax]'") from error
     if name not in gymnax.registered_envs:
         raise unknown("gymnax environment", name, gymnax.registered_envs)
-    return gymnax.make(name)
+    with jax.ensure_compile_time_eval():  # the cache must not hold tracers
+        return gymnax.make(name)
 
 
 @cache
@@ -69,7 +70,7 @@ class Gymnax:
     env: str = "CartPole-v1"
     """A name registered with gymnax."""
     vary: tuple[str, ...] = ("length=0.25:1.0", "gravity=5:15")
-    """Parameters that differ between tasks, as NAME=LOW:HIGH."""
+    """Parameters that differ between tasks, as NAME=LOW:HIGH; extrapolation goes a quarter beyond."""
     max_steps: Count | None = None
     """Steps after which an episode is truncated; without it, the environment's own limit."""
 
@@ -99,14 +100,12 @@ class Gymnax:
     @property
     def observation_space(self) -> spaces.Space:
         """The environment's."""
-        env, params = _make(self.env)
-        return _to_gymnasium(env.observation_space(params))
+        return _spaces(self.env)[0]
 
     @property
     def action_space(self) -> spaces.Space:
         """The environment's."""
-        env, params = _make(self.env)
-        return _to_gymnasium(env.action_space(params))
+        return _spaces(self.env)[1]
 
     @property
     def task_space(self) -> spaces.Dict:
@@ -138,8 +137,11 @@ class Gymnax:
         return params.replace(**{n: rule(params) for n, rule in stale.items() if n not in task._fields})
 
 
-def _to_gymnasium(space: Any) -> spaces.Space:
-    """A space of gymnax as one of Gymnasium."""
+def _spaces(name: str) -> tuple[spaces.Space, spaces.Space]:
+    """Observation and action space as Gymnasium's, also when asked for while JAX traces."""
     from gymnax.environments.spaces import gymnax_space_to_gym_space  # noqa: PLC0415 (an extra)
 
-    return gymnax_space_to_gym_space(space)
+    env, params = _make(name)
+    with jax.ensure_compile_time_eval():
+        observation, action = env.observation_space(params), env.action_space(params)
+        return gymnax_space_to_gym_space(observation), gymnax_space_to_gym_space(action)

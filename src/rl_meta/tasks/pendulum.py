@@ -80,7 +80,8 @@ class Pendulum:
         """Physics from the split's region; both directions are in every split."""
         key_box, key_direction = jax.random.split(key)
         direction = jnp.where(jax.random.bernoulli(key_direction), 1.0, -1.0)
-        return PendulumTask(*sample_box(key_box, LOW, HIGH, split), direction)
+        gravity, mass, length = sample_box(key_box, LOW, HIGH, split)
+        return PendulumTask(gravity, mass, length, direction)
 
     def reset(self, key: Key, task: PendulumTask) -> tuple[PendulumState, Array]:
         """At any angle, turning slowly."""

@@ -3,7 +3,7 @@
 The dense family is the 2D navigation of Finn, Abbeel & Levine (2017), "Model-Agnostic Meta-Learning for Fast
 Adaptation of Deep Networks", section 5.3: walking straight to the goal earns -0.505 on average, staying at
 the start -38.26. The sparse one is the point robot of Rakelly et al. (2019), "Efficient Off-Policy
-Meta-Reinforcement Learning via Probabilistic Context Variables", section 6.3, with the reward on which PEARL
+Meta-Reinforcement Learning via Probabilistic Context Variables", with the reward on which PEARL
 is tested (it is meta-trained on the dense one).
 """
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
+from rl_meta.errors import UserError
 from rl_meta.tasks.base import Family, Transition
 from rl_meta.types import Array, Key, PyTree
 
@@ -83,6 +84,8 @@ def _to_vector(value: Array, space: spaces.Space) -> Array:
     """A parameter as a float32 vector [spaces.flatdim(space)]."""
     if isinstance(space, spaces.Discrete):
         return jax.nn.one_hot(value - int(space.start), int(space.n))
+    if not isinstance(space, spaces.Box):
+        raise UserError(f"reveal_task shows Box and Discrete parameters, got {space}")
     bounded = np.isfinite(space.low) & np.isfinite(space.high) & (space.low < space.high)
     low, high = np.where(bounded, space.low, -1.0), np.where(bounded, space.high, 1.0)
     return ((value - (low + high) / 2) / ((high - low) / 2)).astype(jnp.float32).ravel()

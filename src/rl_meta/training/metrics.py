@@ -2,23 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from rl_meta.training.checkpoints import write_whole
 
 Line = dict[str, Any]
-
-
-class Metrics(Protocol):
-    """Where lines of metrics go."""
-
-    def write(self, line: Line) -> None:
-        """One line; numbers per seed are lists."""
-
-    def close(self) -> None:
-        """No more lines."""
 
 
 class MetricsFiles:
@@ -36,7 +26,7 @@ class MetricsFiles:
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=steps + 1)
 
     def write(self, line: Line) -> None:
-        """See `Metrics`."""
+        """One line; numbers per seed are lists."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
         for name, value in line.items():
@@ -46,7 +36,7 @@ class MetricsFiles:
                     self._board.add_scalar(_tag(name), float(np.mean(numbers)), line["env_steps"])
 
     def close(self) -> None:
-        """See `Metrics`."""
+        """No more lines."""
         self._file.close()
         self._board.close()
 

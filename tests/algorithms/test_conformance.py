@@ -1,0 +1,149 @@
+"""What holds for every method, from one list."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_meta.collection.device import device_collector
+from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.pendulum import Pendulum
+from rl_meta.tasks.probes import OneArmPays
+from rl_meta.training.catalogue import METHODS, methods
+from rl_meta.training.loop import trainer
+
+FAMILIES = {
+    "discrete": OneArmPays(),
+    "continuous": Pendulum(horizon=8),
+    "one-hot": Bandit(arms=3, pulls=8),
+}
+SMALL = {"meta_batch_size": 4, "improvements": 3, "rollout_steps": 8, "copies": 2, "hidden": (8,), "memory": 8}
+CLOSE = 1e-4
+"""Batched products are rounded otherwise than single ones."""
+
+
+def small(name):
+    """The method's settings, small enough to compile fast."""
+    cls = methods.load(name)
+    known = {f.name for f in dataclasses.fields(cls)}
+    return cls(**{k: v for k, v in SMALL.items() if k in known})
+
+
+def made(name, family):
+    method = small(name)
+    seen = method.view(FAMILIES[family])
+    shape, algorithm = method.shape(seen), method.build(seen, 10)
+    collector = device_collector(algorithm.adapter, seen, shape)
+    sample = lambda key: draw_tasks(seen, key, method.meta_batch_size)
+    return trainer(algorithm, collector, sample, shape), algorithm
+
+
+def is_finite(tree):
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return all(bool(jnp.isfinite(x).all()) for x in floats)
+
+
+def closely(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_allclose(np.asarray(x), np.asarray(y), rtol=CLOSE, atol=CLOSE)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", METHODS)
+def test_an_iteration_is_finite_and_changes_no_shape(name, family):
+    train, _ = made(name, family)
+    key = jax.random.key(0)
+    state = jax.jit(train.init)(key)
+    after, info = jax.jit(train.iterate)(key, state)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), state) == jax.tree.map(lambda x: (x.shape, x.dtype), after)
+    assert is_finite(after.meta)
+    assert float(info["skipped_updates"]) == 0.0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_seeds_at_once_equal_seeds_one_by_one(name):
+    train, _ = made(name, "discrete")
+    keys = jax.random.split(jax.random.key(0), 2)
+    go = lambda key: train.iterate(key, train.init(key))[0].meta
+    together = jax.jit(jax.vmap(go))(keys)
+    alone = [jax.jit(go)(key) for key in keys]
+    closely(together, jax.tree.map(lambda *x: jnp.stack(x), *alone))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_acting_is_the_same_compiled_and_not(name):
+    _, algorithm = made(name, "discrete")
+    method = small(name)
+    seen = method.view(FAMILIES["discrete"])
+    key = jax.random.key(3)
+    params = algorithm.init(key).params
+    adapted, memory = algorithm.adapter.begin(key, params)
+    task = seen.sample(key)
+    collector = device_collector(algorithm.adapter, seen, method.shape(seen))
+    live = collector.begin(key, params, jax.tree.map(lambda x: x[None], task))
+    inputs = jax.tree.map(lambda x: x[0, 0], live.inputs)
+    act = lambda: algorithm.adapter.act(key, params, adapted, memory, inputs)
+    closely(jax.jit(act)(), act())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_without_a_key_acting_does_not_depend_on_chance(name):
+    _, algorithm = made(name, "continuous")
+    method = small(name)
+    seen = method.view(FAMILIES["continuous"])
+    key = jax.random.key(3)
+    params = algorithm.init(key).params
+    adapted, memory = algorithm.adapter.begin(key, params)
+    collector = device_collector(algorithm.adapter, seen, method.shape(seen))
+    live = collector.begin(key, params, jax.tree.map(lambda x: x[None], seen.sample(key)))
+    inputs = jax.tree.map(lambda x: x[0, 0], live.inputs)
+    one, two = (algorithm.adapter.act(None, params, adapted, memory, inputs)[1] for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_later_reward_never_changes_an_earlier_action(name):
+    method = small(name)
+    family = FAMILIES["discrete"]
+    seen = method.view(family)
+    algorithm = method.build(seen, 10)
+    params = algorithm.init(jax.random.key(0)).params
+    actions = []
+    for payment in (1.0, -5.0):
+        paid = _PaidLate(seen, payment)
+        collector = device_collector(algorithm.adapter, paid, method.shape(seen))
+        tasks = draw_tasks(seen, jax.random.key(1), 4)
+        live = collector.begin(jax.random.key(2), params, tasks)
+        steps = jax.jit(collector.collect)(jax.random.key(3), params, live, tasks)[1].steps
+        actions.append(np.asarray(steps.action[:, 0, :, :4]))
+    np.testing.assert_array_equal(*actions)
+
+
+@dataclasses.dataclass(frozen=True)
+class _PaidLate:
+    """The family with another reward from the fourth step of an episode on."""
+
+    family: object
+    payment: float
+
+    def __getattr__(self, name):
+        return getattr(self.family, name)
+
+    def step(self, key, state, action, task):
+        transition = self.family.step(key, state, action, task)
+        late = transition.state.time >= 4
+        return transition._replace(reward=jnp.where(late, self.payment, transition.reward))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_settings_out_of_range_are_refused(name):
+    from rl_meta.errors import UserError
+    from rl_meta.training.config import RunConfig
+
+    with pytest.raises(UserError, match="learning_rate must be more than 0"):
+        RunConfig(FAMILIES["discrete"], dataclasses.replace(small(name), learning_rate=-1.0))

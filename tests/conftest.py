@@ -1,0 +1,14 @@
+"""Types are executed, and compiled programs are kept between runs."""
+
+import os
+from pathlib import Path
+
+CACHE = Path(__file__).parent.parent / ".cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+os.environ.setdefault("XDG_CACHE_HOME", str(CACHE.parent))
+
+from jaxtyping import install_import_hook  # noqa: E402
+
+install_import_hook("rl_meta", "typecheck.checked")

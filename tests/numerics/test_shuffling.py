@@ -1,0 +1,92 @@
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from rl_meta.numerics.shuffling import shuffled
+
+UNLIKELY = 1e-3
+"""p-value below which counts are not taken to be from the distribution (the keys are fixed)."""
+ORDERS = 2000
+KINDS = {"a square": 36, "oblong": 60, "large": 1024, "sorted, as it is twice a prime": 2 * 509}
+
+quick_jit = lambda f: jax.jit(f, compiler_options={"xla_backend_optimization_level": 0})
+few = settings(max_examples=25, deadline=None)
+
+
+@cache
+def many(count):
+    """[ORDERS, count] by as many keys."""
+    keys = jax.random.split(jax.random.key(0), ORDERS)
+    return np.asarray(quick_jit(jax.vmap(lambda key: shuffled(key, count)))(keys))
+
+
+@few
+@given(st.integers(1, 5000), st.integers(0, 2**31 - 1))
+@example(1, 0)
+@example(2, 0)
+@example(4999, 0)
+@example(4900, 0)
+def test_an_order_holds_every_number_once(count, seed):
+    order = quick_jit(lambda key: shuffled(key, count))(jax.random.key(seed))
+    np.testing.assert_array_equal(np.sort(order), np.arange(count))
+
+
+@pytest.mark.parametrize("count", [5, 64])
+def test_an_order_is_int32(count):
+    assert shuffled(jax.random.key(0), count).dtype == jnp.int32
+
+
+def test_the_same_key_gives_the_same_order():
+    one, two = (shuffled(jax.random.key(3), 60) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("count", KINDS.values(), ids=KINDS)
+def test_other_keys_give_other_orders(count):
+    assert len(np.unique(many(count), axis=0)) == ORDERS
+
+
+@pytest.mark.parametrize("count", KINDS.values(), ids=KINDS)
+def test_the_first_place_is_everyones_alike(count):
+    eighths = np.bincount(many(count)[:, 0] * 8 // count, minlength=8)
+    expected = np.bincount(np.arange(count) * 8 // count) * ORDERS / count
+    assert stats.chisquare(eighths, expected).pvalue > UNLIKELY
+
+
+@pytest.mark.parametrize("count", KINDS.values(), ids=KINDS)
+def test_the_mean_place_of_every_number_is_the_middle(count):
+    mean = many(count).mean(0)
+    standard_error = np.sqrt((count**2 - 1) / 12 / ORDERS)
+    assert np.abs(mean - (count - 1) / 2).max() < 5 * standard_error
+
+
+@pytest.mark.parametrize("count", KINDS.values(), ids=KINDS)
+def test_a_minibatch_is_drawn_from_all_parts_alike(count):
+    eighths = np.zeros(8)
+    for order in many(count):
+        eighths += np.bincount(order[: count // 4] * 8 // count, minlength=8)
+    expected = np.bincount(np.arange(count) * 8 // count) * (ORDERS * (count // 4) / count)
+    assert stats.chisquare(eighths, expected).pvalue > UNLIKELY
+
+
+@pytest.mark.parametrize("count", [3, 7, 13, 61, 62])
+def test_neighbours_seldom_stay_neighbours(count):
+    together = (np.diff(many(count), axis=1) == 1).mean()
+    assert together < 2 / count
+
+
+def test_under_vmap_every_key_has_its_own_order():
+    keys = jax.random.split(jax.random.key(0), 3)
+    alone = [shuffled(key, 60) for key in keys]
+    np.testing.assert_array_equal(jax.vmap(lambda key: shuffled(key, 60))(keys), alone)
+
+
+def test_an_order_is_the_same_compiled_and_not():
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(jax.jit(lambda key: shuffled(key, 60))(key), shuffled(key, 60))
