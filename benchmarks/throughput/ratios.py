@@ -94,9 +94,7 @@ def check(words: Sequence[str]) -> None:
     if not script.exists():
         raise UnavailableError(f"no {script.relative_to(ROOT)}")
     if "--checkout" in words and not words[words.index("--checkout") + 1]:
-        raise UnavailableError(
-            "PureJaxRL is not packaged: give --purejaxrl PATH, the root of your checkout of it"
-        )
+        raise UnavailableError("PureJaxRL is not packaged: give --purejaxrl PATH, the root of your checkout of it")
 
 
 def measure(words: Sequence[str]) -> dict[str, Any]:
@@ -104,9 +102,7 @@ def measure(words: Sequence[str]) -> dict[str, Any]:
     check(words)
     load = os.getloadavg()[0]
     try:
-        done = subprocess.run(
-            words, cwd=ROOT, capture_output=True, text=True, timeout=TIME_LIMIT_SECONDS, check=False
-        )
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=TIME_LIMIT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"took more than {TIME_LIMIT_SECONDS} s") from None
     if done.returncode != 0:
@@ -172,8 +168,7 @@ def compare(measured: dict[str, list[dict[str, Any]]], speed: str) -> dict[str, 
         return None
     fastest = max(peers, key=lambda name: median(pooled(known[name], speed)))
     by_round = [
-        median(ours[speed]) / median(peer[speed])
-        for ours, peer in zip(known["ours"], known[fastest], strict=True)
+        median(ours[speed]) / median(peer[speed]) for ours, peer in zip(known["ours"], known[fastest], strict=True)
     ]
     return {
         "to": fastest,
@@ -200,10 +195,7 @@ def machine() -> dict[str, Any]:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The rows as lines of text."""
-    lines = [
-        f"{'row':<16}{'who':<16}{'envs':>6}{'steps/s':>12}{'compile s':>11}{'memory MB':>11}"
-        "  ours / fastest peer"
-    ]
+    lines = [f"{'row':<16}{'who':<16}{'envs':>6}{'steps/s':>12}{'compile s':>11}{'memory MB':>11}  ours / fastest peer"]
     for name, row in rows.items():
         for who, entry in row["entries"].items():
             lines.append(
@@ -246,17 +238,11 @@ def write(path: Path, rows: dict[str, dict[str, Any]]) -> None:
 
 def main() -> int:
     """Measure, write the results and print the table; 1 where a row has no ratio."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--only", action="append", metavar="NAME", help="this row; may be given several times"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", metavar="NAME", help="this row; may be given several times")
     parser.add_argument("--rounds", type=int, default=3, help="processes per entry")
     parser.add_argument("--repeats", type=int, default=3, help="timed repeats per process")
-    parser.add_argument(
-        "--purejaxrl", default=os.environ.get("PUREJAXRL", ""), help="root of a checkout of it"
-    )
+    parser.add_argument("--purejaxrl", default=os.environ.get("PUREJAXRL", ""), help="root of a checkout of it")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args()
     places = {

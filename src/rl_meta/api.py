@@ -65,7 +65,7 @@ def resume(run: str | Path, *, report: Report = lambda line: None) -> Path:
     return Path(run)
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913
     run: str | Path,
     *,
     tasks: int = 200,
@@ -159,9 +159,7 @@ def _name(method: str | None, directory: Path) -> str:
     return method or directory.name
 
 
-def _live(
-    config: RunConfig, params: PyTree, tasks: PyTree, seed: int, acting: str, progress: Progress
-) -> Scores:
+def _live(config: RunConfig, params: PyTree, tasks: PyTree, seed: int, acting: str, progress: Progress) -> Scores:
     """Every seed's agent in every task; `params` None: there are none."""
     family = config.method.view(config.family)
     adapter = config.method.build(family, config.iterations).adapter
@@ -177,9 +175,7 @@ def _live(
     return Scores(lived)
 
 
-def load(
-    run: str | Path, *, seed_index: int = 0, family: Family | None = None, method: Method | None = None
-) -> Agent:
+def load(run: str | Path, *, seed_index: int = 0, family: Family | None = None, method: Method | None = None) -> Agent:
     """The trained agent of a run, ready to adapt in an environment of your own.
 
     Args:

@@ -82,16 +82,13 @@ def _list(words: list[str]) -> None:
     from rl_meta.training.catalogue import families, methods
 
     found = {
-        kind.name: {name: _first_line(kind.load(name)) for name in sorted(kind.table)}
-        for kind in (families, methods)
+        kind.name: {name: _first_line(kind.load(name)) for name in sorted(kind.table)} for kind in (families, methods)
     }
     if options.json:
         print(json.dumps(found, indent=1))
         return
     for kind, entries in found.items():
-        print(
-            f"{kind} (`rl-meta train {'NAME rl2' if kind == 'family' else 'cartpole NAME'} --help` shows its fields)"
-        )
+        print(f"{kind} (`rl-meta train {'NAME rl2' if kind == 'family' else 'cartpole NAME'} --help` shows its fields)")
         for name, line in entries.items():
             print(f"  {name:20s} {line}")
 
@@ -175,7 +172,7 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
         ],
         frozen=True,
     )
-    parsed = tyro.cli(
+    parsed: Any = tyro.cli(
         options, args=words[2:], prog=f"rl-meta train {names[0]} {names[1]}", description="Meta-train."
     )
     return parsed.family, parsed.method, parsed
@@ -204,7 +201,6 @@ def _training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeElapsedColumn,
@@ -377,9 +373,7 @@ def _demo(words: list[str]) -> None:
     from rl_meta import api
 
     out = options.out or _free_directory("demo")
-    print(
-        "Poles with hidden gravity, length, mass, push strength and push direction: learning how to learn them."
-    )
+    print("Poles with hidden gravity, length, mass, push strength and push direction: learning how to learn them.")
     with _training_bar() as say:
         _stoppable(lambda: api.train("cartpole", "rl2", out=out, steps=options.steps, report=say), out)
     _print_evaluation(_evaluated(EvaluateOptions(run=out)))

@@ -10,7 +10,6 @@ check_settings(Example(rate=2.0))   # UserError: Example.rate must be in [0, 1],
 
 import dataclasses
 import math
-from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 from rl_meta.errors import UserError, unknown
@@ -25,7 +24,7 @@ class Range(NamedTuple):
     high: float | None = None
     open_low: bool = False
 
-    def __contains__(self, value: float) -> bool:
+    def allows(self, value: float) -> bool:
         """Is `value` allowed? NaN never is."""
         above = self.low is None or (value > self.low if self.open_low else value >= self.low)
         return not math.isnan(value) and above and (self.high is None or value <= self.high)
@@ -45,7 +44,6 @@ NotNegative = Annotated[float, Range(0, None)]
 Count = Annotated[int, Range(1, None)]
 
 
-@cache
 def ranges(cls: type) -> dict[str, Range]:
     """The `Range` of every annotated field of a dataclass."""
     hints = get_type_hints(cls, include_extras=True)
@@ -70,7 +68,7 @@ def check_settings(settings: Any) -> None:
     for name, allowed in ranges(type(settings)).items():
         value = getattr(settings, name)
         for number in value if isinstance(value, tuple) else (value,):
-            if isinstance(number, int | float) and number not in allowed:
+            if isinstance(number, int | float) and not allowed.allows(number):
                 where = f"{type(settings).__name__}.{name}"
                 raise UserError(f"{where} must {allowed}, got {number!r}")
 

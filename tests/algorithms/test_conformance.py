@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from rl_meta.collection.device import device_collector
-from rl_meta.tasks.base import draw_tasks
+from rl_meta.errors import UserError
 from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.probes import OneArmPays
 from rl_meta.training.catalogue import METHODS, methods
+from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import trainer
 
 FAMILIES = {
@@ -20,7 +22,14 @@ FAMILIES = {
     "continuous": Pendulum(horizon=8),
     "one-hot": Bandit(arms=3, pulls=8),
 }
-SMALL = {"meta_batch_size": 4, "improvements": 3, "rollout_steps": 8, "copies": 2, "hidden": (8,), "memory": 8}
+SMALL = {
+    "meta_batch_size": 4,
+    "improvements": 3,
+    "rollout_steps": 8,
+    "copies": 2,
+    "hidden": (8,),
+    "memory": 8,
+}
 CLOSE = 1e-4
 """Batched products are rounded otherwise than single ones."""
 
@@ -142,8 +151,5 @@ class _PaidLate:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_settings_out_of_range_are_refused(name):
-    from rl_meta.errors import UserError
-    from rl_meta.training.config import RunConfig
-
     with pytest.raises(UserError, match="learning_rate must be more than 0"):
         RunConfig(FAMILIES["discrete"], dataclasses.replace(small(name), learning_rate=-1.0))

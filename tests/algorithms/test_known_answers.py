@@ -9,8 +9,8 @@ from rl_meta.algorithms.oracle import Oracle
 from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.scratch import Scratch
 from rl_meta.evaluation.lifetimes import live_through
-from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.probes import LookOrPull, OneArmPays
 from rl_meta.training.config import RunConfig

@@ -30,8 +30,7 @@ def test_the_adaptation_figure_can_be_saved_as_an_image(tmp_path):
 
 def test_steps_are_logarithmic_only_where_they_span_decades():
     scales = [
-        adaptation_figure(synthetic_evaluation(baselines=baselines)).axes[0].get_xscale()
-        for baselines in (True, False)
+        adaptation_figure(synthetic_evaluation(baselines=baselines)).axes[0].get_xscale() for baselines in (True, False)
     ]
     assert scales == ["log", "linear"]
 

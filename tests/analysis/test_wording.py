@@ -23,9 +23,7 @@ def test_a_number_has_the_digits_that_carry_meaning(value, width, words):
     assert wording.number(value, width) == words
 
 
-@pytest.mark.parametrize(
-    ("value", "words"), [(210.4, "210"), (3.0, "3"), (1.52, "1.5"), (42_000.0, "42,000")]
-)
+@pytest.mark.parametrize(("value", "words"), [(210.4, "210"), (3.0, "3"), (1.52, "1.5"), (42_000.0, "42,000")])
 def test_ratios_are_short(value, words):
     assert wording.times(value) == words
 

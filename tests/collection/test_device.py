@@ -43,7 +43,9 @@ def episodes_of(restart):
     """Every step of every sequence with its successor's inputs: (steps, next inputs, index in the stage)."""
     end, (life,) = collect(IDLE, Shape(stages=3, copies=4, steps=50, restart=restart))
     steps = jax.tree.map(np.asarray, as_sequences(life.steps))
-    after = jax.tree.map(lambda x, y: np.concatenate([x[:, 1:], np.asarray(y)[:, None]], 1), steps.inputs, per_copy(end.inputs))
+    after = jax.tree.map(
+        lambda x, y: np.concatenate([x[:, 1:], np.asarray(y)[:, None]], 1), steps.inputs, per_copy(end.inputs)
+    )
     return steps, after
 
 

@@ -24,9 +24,7 @@ def batches(draw):
     """Up to five batches [n, 3], each with a centre and spread of its own."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     sizes = draw(st.lists(st.sampled_from([1, 2, 5, 64]), min_size=1, max_size=5))
-    return [
-        (rng.uniform(-10, 10) + rng.uniform(0, 5) * rng.normal(size=(n, 3))).astype(np.float32) for n in sizes
-    ]
+    return [(rng.uniform(-10, 10) + rng.uniform(0, 5) * rng.normal(size=(n, 3))).astype(np.float32) for n in sizes]
 
 
 def merged(parts):

@@ -49,9 +49,7 @@ def averaged_errors(reward, value, next_value, terminal, cut, *, discount, trace
     result = []
     for t in range(LENGTH):
         longest = next((s for s in range(t, LENGTH) if cut[s]), LENGTH - 1) - t + 1
-        errors = [
-            k_step_error(t, k, reward, value, next_value, terminal, discount) for k in range(1, longest + 1)
-        ]
+        errors = [k_step_error(t, k, reward, value, next_value, terminal, discount) for k in range(1, longest + 1)]
         weights = [(1 - trace) * trace ** (k - 1) for k in range(1, longest)] + [trace ** (longest - 1)]
         result.append(sum(w * e for w, e in zip(weights, errors, strict=True)))
     return result
@@ -92,9 +90,7 @@ def test_episode_by_episode_an_advantage_is_the_weighted_mean_of_k_step_errors(s
 
 @few
 @given(seeds, lives, rates, rates, st.booleans())
-def test_over_the_lifetime_an_advantage_is_the_weighted_mean_of_k_step_errors(
-    seed, episodes, discount, trace, over
-):
+def test_over_the_lifetime_an_advantage_is_the_weighted_mean_of_k_step_errors(seed, episodes, discount, trace, over):
     reward, value, after = normal(seed, "reward", "value", "value after the end")
     next_value = np.append(value[1:], after[0])
     end = np.zeros(LENGTH, bool)
@@ -184,6 +180,4 @@ def test_the_return_from_a_step_is_the_sum_of_rewards_to_the_end_of_its_episode(
 def test_an_episode_is_complete_where_its_end_is_in_the_sequence(seed):
     (reward,) = normal(seed, "reward")
     done = happens(seed, 0.1)
-    np.testing.assert_array_equal(
-        jit_episode_returns(reward, done)[1], [bool(done[t:].any()) for t in range(LENGTH)]
-    )
+    np.testing.assert_array_equal(jit_episode_returns(reward, done)[1], [bool(done[t:].any()) for t in range(LENGTH)])

@@ -117,9 +117,7 @@ def test_the_same_arguments_give_the_same_interval_and_another_seed_another():
 def test_with_one_seed_the_interval_is_scipys_bootstrap_over_tasks():
     scores = np.random.default_rng(0).gamma(2.0, size=100)
     ours = bootstrap_interval(scores, np.mean, repetitions=20_000)
-    scipys = stats.bootstrap(
-        (scores,), np.mean, n_resamples=20_000, method="percentile", rng=1
-    ).confidence_interval
+    scipys = stats.bootstrap((scores,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
     quantile_noise = 0.1 * (ours[1] - ours[0])
     np.testing.assert_allclose(ours, scipys, atol=quantile_noise)
 

@@ -148,9 +148,7 @@ def test_observations_have_the_type_of_the_space_from_the_start(family):
 def test_a_step_keeps_the_structure_of_the_state(family):
     task = jax.eval_shape(family.sample, jax.random.key(0))
     state, obs = jax.eval_shape(family.reset, jax.random.key(0), task)
-    action = jax.ShapeDtypeStruct(
-        family.action_space.shape, jax.dtypes.canonicalize_dtype(family.action_space.dtype)
-    )
+    action = jax.ShapeDtypeStruct(family.action_space.shape, jax.dtypes.canonicalize_dtype(family.action_space.dtype))
     after = jax.eval_shape(family.step, jax.random.key(0), state, action, task)
     assert jax.tree.structure(after.state) == jax.tree.structure(state)
     shapes = [(x.shape, x.dtype) for x in jax.tree.leaves(state)]

@@ -37,9 +37,7 @@ def test_goals_are_all_cells_but_the_start_and_its_neighbours():
 
 
 def test_the_oracle_earns_the_reference_value(all_goals):
-    play = play_all(
-        GridNavigation(), all_goals, lambda key, state, time, task: towards(task.goal, state.position)
-    )
+    play = play_all(GridNavigation(), all_goals, lambda key, state, time, task: towards(task.goal, state.position))
     assert abs(play.total.mean() - grid_navigation_values(5, 15, 2)[1]) < ROUNDING
 
 
@@ -54,9 +52,7 @@ def test_the_goals_left_are_found_at_the_speed_of_the_oracle(all_goals):
     goals = GridTask(jnp.array(left))
     corners = [(1, 0), *left]
     walk = play_all(GridNavigation(), goals, search_along(corners))
-    straight = play_all(
-        GridNavigation(), goals, lambda key, state, time, task: towards(task.goal, state.position)
-    )
+    straight = play_all(GridNavigation(), goals, lambda key, state, time, task: towards(task.goal, state.position))
     np.testing.assert_allclose(walk.total, straight.total, atol=ROUNDING)
     assert len(searched) - 1 + len(left) == 21
 

@@ -27,7 +27,6 @@ from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, PyTree, Step
 
-
 BLOCK_ROWS = 2048
 """Rows whose activations fit a core's cache."""
 
@@ -56,9 +55,7 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
     obs_space, action_space = family.observation_space, family.action_space
     optimiser = settings.optimiser(iterations)
     init_network, network_of = functional(
-        lambda key: FeedForwardActorCritic(
-            flat_size(obs_space), settings.hidden, head_sizes(action_space), key=key
-        )
+        lambda key: FeedForwardActorCritic(flat_size(obs_space), settings.hidden, head_sizes(action_space), key=key)
     )
 
     def init(key: Key) -> PolicyState:
@@ -73,9 +70,7 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
 
     def values(params: PolicyParams, obs: PyTree) -> Array:
         target = params.normaliser.target
-        return target.mean + target.std * network_of(params.network).value(
-            params.normaliser.see(obs_space, obs)
-        )
+        return target.mean + target.std * network_of(params.network).value(params.normaliser.see(obs_space, obs))
 
     def evaluate(network: PyTree, rows: Rows) -> tuple[Array, Array]:
         network = network_of(network)
@@ -87,9 +82,9 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
     def improve(key: Key, state: PolicyState, steps: Step) -> tuple[PolicyState, Info]:
         params, normaliser = state.params, state.params.normaliser
         value, next_value = values(params, steps.inputs.obs), values(params, steps.next_obs)
-        advantage = jax.vmap(
-            lambda *sequence: gae(*sequence, discount=settings.discount, trace=settings.trace)
-        )(steps.reward, value, next_value, steps.terminated, steps.terminated | steps.truncated)
+        advantage = jax.vmap(lambda *sequence: gae(*sequence, discount=settings.discount, trace=settings.trace))(
+            steps.reward, value, next_value, steps.terminated, steps.terminated | steps.truncated
+        )
         rows = rows_from(
             normaliser,
             seen=normaliser.see(obs_space, steps.inputs.obs),

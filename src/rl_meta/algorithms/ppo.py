@@ -152,7 +152,7 @@ def descend(
         info = {**info, "gradient_norm": optax.tree.norm(gradient)}
         return (optax.apply_updates(network, updates), optimiser_state), info
 
-    orders = jnp.stack([shuffled(k, count) for k in jax.random.split(key, settings.epochs)])
+    orders = jax.vmap(lambda k: shuffled(k, count))(jax.random.split(key, settings.epochs))
     orders = orders.reshape(settings.epochs * settings.minibatches, -1)
     (network, optimiser_state), infos = jax.lax.scan(minibatch, (network, optimiser_state), orders)
     return network, optimiser_state, jax.tree.map(jnp.mean, infos)

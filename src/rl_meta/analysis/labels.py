@@ -41,9 +41,7 @@ class Surroundings(NamedTuple):
     placed: list[Bbox]
 
 
-def place_labels(
-    figure: Figure, axes: Axes, labels: list[Label], curves: list[np.ndarray], size: int | float
-) -> None:
+def place_labels(figure: Figure, axes: Axes, labels: list[Label], curves: list[np.ndarray], size: int | float) -> None:
     """Put every label next to its anchor: off the other labels, inside the figure, and off the curves.
 
     Args:

@@ -95,8 +95,7 @@ def header(title: str, verdict: str, facts: Sequence[str]) -> Markup:
 def tiles(entries: Iterable[tuple[str, str, str]]) -> Markup:
     """Key numbers: what, the number, and a note on it."""
     cells = (
-        f'<div><dt>{escape(what)}</dt><dd class="value">{escape(value)}</dd>'
-        f'<dd class="note">{escape(note)}</dd></div>'
+        f'<div><dt>{escape(what)}</dt><dd class="value">{escape(value)}</dd><dd class="note">{escape(note)}</dd></div>'
         for what, value, note in entries
     )
     return Markup(f'<dl class="tiles">{"".join(cells)}</dl>')
@@ -142,9 +141,7 @@ def settings_table(heading: str, rows: Iterable[tuple[str, str]]) -> Markup:
 
 def fold(summary: str, content: Markup) -> Markup:
     """Content that opens on a click."""
-    return Markup(
-        f'<details><summary>{escape(summary)}</summary><div class="scroll">{content}</div></details>'
-    )
+    return Markup(f'<details><summary>{escape(summary)}</summary><div class="scroll">{content}</div></details>')
 
 
 def _rows(rows: Iterable[Sequence[str]]) -> str:

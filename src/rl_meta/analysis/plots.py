@@ -60,9 +60,7 @@ def adaptation_figure(evaluation: dict[str, Any]) -> Figure:
     """
     unit, _ = main_curve(evaluation)
     curves = _curves(evaluation)
-    what = (
-        "of each episode in a new task" if unit == "episode" else "per episode in a new task, stage by stage"
-    )
+    what = "of each episode in a new task" if unit == "episode" else "per episode in a new task, stage by stage"
     title = f"Return {what}: interquartile mean and 95 % interval"
     if all(len(curve.iqm) == 1 for curve in curves):
         return _levels_figure(curves, title)
@@ -98,9 +96,7 @@ def _levels_figure(curves: list[Curve], title: str) -> Figure:
     return figure
 
 
-def distribution_figure(
-    first: Sequence[float], last: Sequence[float], first_name: str, last_name: str
-) -> Figure:
+def distribution_figure(first: Sequence[float], last: Sequence[float], first_name: str, last_name: str) -> Figure:
     """Returns of all tasks, sorted from the worst task to the best, with the 20th percentile marked.
 
     Args:
@@ -171,9 +167,7 @@ def _curves(evaluation: dict[str, Any]) -> list[Curve]:
     curves = []
     for order, (name, curve) in enumerate(names):
         _, entries = main_curve(curve)
-        parts = [
-            np.array([entry[key] for entry in entries], float) for key in ("env_steps", "iqm", "low", "high")
-        ]
+        parts = [np.array([entry[key] for entry in entries], float) for key in ("env_steps", "iqm", "low", "high")]
         curves.append(Curve(name, SERIES[order % len(SERIES)], MARKERS[order % len(MARKERS)], *parts))
     return curves
 
@@ -230,9 +224,7 @@ def _draw_speedup(axes: Axes, entry: dict[str, Any]) -> tuple[Label, np.ndarray]
     """A dotted line from where the agent has a return to where the baseline has it."""
     end = min(entry["baseline_steps"] or axes.get_xlim()[1], axes.get_xlim()[1])
     level = entry["return"]
-    axes.plot(
-        [entry["steps"], end], [level, level], color=COLOURS["muted"], linewidth=1.1, linestyle=(0, (1, 2.5))
-    )
+    axes.plot([entry["steps"], end], [level, level], color=COLOURS["muted"], linewidth=1.1, linestyle=(0, (1, 2.5)))
     middle = np.sqrt(entry["steps"] * end) if axes.get_xscale() == "log" else (entry["steps"] + end) / 2
     words = f"{'at least ' if entry['at_least'] else ''}{times(entry['times'])} times the steps"
     line = np.array([[entry["steps"], level], [end, level]])

@@ -140,9 +140,7 @@ def _tables(evaluation: dict[str, Any]) -> list[Markup]:
     tables = []
     if stages:
         table = _curve_table("stage", stages, evaluation.get("lifetime"))
-        tables.append(
-            _folded(evaluation["method"], "stage", stages, table) if len(stages) > MOST_ROWS else table
-        )
+        tables.append(_folded(evaluation["method"], "stage", stages, table) if len(stages) > MOST_ROWS else table)
     if episodes and [entry["iqm"] for entry in episodes] != [entry["iqm"] for entry in stages]:
         table = _curve_table("episode", episodes, evaluation.get("lifetime"))
         tables.append(_folded(evaluation["method"], "episode", episodes, table))

@@ -1,0 +1,1 @@
+"""Where environments run, and agents in environments of the user's."""

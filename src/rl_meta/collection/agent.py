@@ -15,7 +15,7 @@ from rl_meta.algorithms.base import Adapter, Shape, birth_keys, keep_adapted, st
 from rl_meta.collection.device import first_inputs
 from rl_meta.errors import UserError
 from rl_meta.policies.spaces import into_space, no_action
-from rl_meta.types import Inputs, PyTree, Step
+from rl_meta.types import Array, Inputs, Key, PyTree, Step
 
 
 class PredictState(NamedTuple):
@@ -45,20 +45,23 @@ class Agent:
         self.action_space = action_space
         self._adapter, self._params, self._shape = adapter, params, shape
         self._keys = jax.jit(lambda key, stage: stage_keys(key, stage, shape.copies, shape.steps))
+        self._begin = jax.jit(adapter.begin)
         self._act = jax.jit(adapter.act)
         self._learn = jax.jit(adapter.learn)
-        self._key = None
+        self._predict = jax.jit(partial(_act_each, adapter), static_argnums=0)
+        self._key: Key | None = None
 
     def begin_task(self, seed: int = 0) -> None:
         """A new task: all that was learned in the last one is forgotten. `seed` decides every later draw."""
-        self._key = jax.random.key(seed)
-        self._adapted, memory = jax.jit(self._adapter.begin)(birth_keys(self._key)[0], self._params)
+        self._key = key = jax.random.key(seed)
+        self._adapted, memory = self._begin(birth_keys(key)[0], self._params)
+        self._unborn = memory
         self._memories = [memory] * self._shape.copies
         self._inputs: Inputs | None = None
         self._last: tuple[PyTree, PyTree] = ((), ())
         self._steps: list[list[Step]] = [[]]
         self._stage = self._time = self._copy = 0
-        self._stage_keys = self._keys(self._key, self._stage)
+        self._stage_keys = self._keys(key, self._stage)
 
     def act(
         self,
@@ -94,24 +97,24 @@ class Agent:
             self._inputs = first_inputs(obs, no_action(self.action_space))
         else:
             final = obs if final_observation is None else _as_in(self.observation_space, final_observation)
-            self._go_on(obs, final, float(reward), terminated=bool(terminated), truncated=bool(truncated))
+            self._go_on(self._inputs, obs, final, float(reward), ended=(bool(terminated), bool(truncated)))
         key = None if deterministic else self._stage_keys[0][self._copy, self._time, 0]
-        memory, action, extras = self._act(
-            key, self._params, self._adapted, self._memories[self._copy], self._inputs
-        )
+        memory, action, extras = self._act(key, self._params, self._adapted, self._memories[self._copy], self._inputs)
         self._memories[self._copy] = memory
         self._last = action, extras
         return np.asarray(into_space(self.action_space, action))
 
-    def _go_on(self, obs: PyTree, final: PyTree, reward: float, *, terminated: bool, truncated: bool) -> None:
-        """Record what the last action led to; learn where that ended the stage."""
+    def _go_on(self, inputs: Inputs, obs: PyTree, final: PyTree, reward: float, *, ended: tuple[bool, bool]) -> None:
+        """Record what the last action led to; learn where that ended the stage. ended: terminated, truncated."""
+        terminated, truncated = ended
         done = terminated or truncated
         ends = self._time == self._shape.steps - 1
         cut = (truncated or (ends and self._shape.restart)) and not terminated
         action, extras = self._last
         result = final if done else obs
         outcome = jnp.float32(reward), result, jnp.array(terminated), jnp.array(cut)
-        self._steps[-1].append(Step(self._inputs, action, extras, *outcome))
+        if self._adapter.learn is not keep_adapted:
+            self._steps[-1].append(Step(inputs, action, extras, *outcome))
         self._inputs = Inputs(obs, jnp.array(terminated or cut), action, jnp.float32(reward), result)
         self._time += 1
         if ends:
@@ -161,40 +164,34 @@ class Agent:
         obs, single = _as_batch(self.observation_space, observation)
         count = len(jax.tree.leaves(obs)[0])
         if state is None:
-            _, memory = self._adapter.begin(birth_keys(self._key)[0], self._params)
-            tiled = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], count, 0), memory)
+            tiled = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], count, 0), self._unborn)
             none = np.repeat(np.asarray(no_action(self.action_space))[None], count, 0)
             state = PredictState(tiled, none, np.zeros(count, np.int32))
         first = np.zeros(count, bool) if episode_start is None else np.broadcast_to(episode_start, count)
-        first = first | (state.calls == 0)
-        rewards = np.zeros(count) if reward is None else np.broadcast_to(reward, count)
-        inputs = Inputs(obs, first, state.last_action, rewards.astype(np.float32), obs)
-        memory, action = self._predict(deterministic)(
-            self._key, self._params, self._adapted, state.memory, inputs, state.calls
+        paid = np.zeros(count) if reward is None else np.broadcast_to(reward, count)
+        begun = jnp.asarray(first | (state.calls == 0))
+        inputs = Inputs(obs, begun, jnp.asarray(state.last_action), jnp.asarray(paid, jnp.float32), obs)
+        memory, action = self._predict(
+            bool(deterministic), self._key, self._params, self._adapted, state.memory, inputs, state.calls
         )
         after = PredictState(jax.tree.map(np.asarray, memory), np.asarray(action), state.calls + 1)
         actions = np.asarray(into_space(self.action_space, action))
         return (actions[0] if single else actions), after
 
-    def _predict(self, deterministic: bool) -> Any:  # noqa: FBT001
-        """Compiled once per way of acting."""
-        made = self.__dict__.setdefault("_predictors", {})
-        if deterministic not in made:
-            made[deterministic] = jax.jit(partial(_act_each, self._adapter, deterministic))
-        return made[deterministic]
-
 
 def _act_each(
     adapter: Adapter,
-    deterministic: bool,
-    key: Any,
+    deterministic: bool,  # noqa: FBT001
+    key: Key,
     params: PyTree,
     adapted: PyTree,
     memory: PyTree,
     inputs: Inputs,
-    calls: Any,
-) -> tuple[PyTree, PyTree]:  # noqa: PLR0913
-    def one(index: Any, memory: PyTree, inputs: Inputs, calls: Any) -> tuple[PyTree, PyTree]:
+    calls: Array,
+) -> tuple[PyTree, PyTree]:
+    """Memory and action of every environment, [n, ...]."""
+
+    def one(index: Array, memory: PyTree, inputs: Inputs, calls: Array) -> tuple[PyTree, PyTree]:
         own = jax.random.fold_in(jax.random.fold_in(key, index), calls)
         return adapter.act(None if deterministic else own, params, adapted, memory, inputs)[:2]
 
@@ -209,7 +206,7 @@ def _as_in(space: spaces.Space, observation: Any) -> PyTree:
             raise UserError(f"the observation lacks {', '.join(sorted(missing))}")
         return {name: _as_in(part, observation[name]) for name, part in space.items()}
     array = jnp.asarray(np.asarray(observation, jnp.float32 if isinstance(space, spaces.Box) else jnp.int32))
-    if array.shape != space.shape:
+    if array.shape != (space.shape or ()):
         raise UserError(f"an observation must have the shape {space.shape} of {space}, got {array.shape}")
     return array
 
@@ -220,7 +217,7 @@ def _as_batch(space: spaces.Space, observation: Any) -> tuple[PyTree, bool]:
     while isinstance(of, spaces.Dict):
         name = next(iter(of.keys()))
         leaf, of = leaf[name], of[name]
-    single = np.ndim(leaf) == len(of.shape)
+    single = np.ndim(leaf) == len(of.shape or ())
     if single:
         return jax.tree.map(lambda x: np.asarray(x)[None], _as_in(space, observation)), True
     count = len(leaf)

@@ -1,0 +1,1 @@
+"""Adaptation to held-out tasks."""

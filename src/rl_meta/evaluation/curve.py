@@ -9,7 +9,7 @@ import numpy as np
 from rl_meta.evaluation.lifetimes import Lived
 from rl_meta.numerics.statistics import paired_difference, summarise
 
-Row = dict[str, float | int]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ def summary(scores: Scores) -> dict[str, Any]:
 
 def _rows(scores: Scores, field: str, name: str) -> list[Row]:
     """One row per stage or episode, from the start of the task."""
-    env_steps = np.mean(
-        [getattr(one, f"{name}_env_steps")[: scores.length(field)] for one in scores.lived], 0
-    )
+    env_steps = np.mean([getattr(one, f"{name}_env_steps")[: scores.length(field)] for one in scores.lived], 0)
     return [
         {
             name: i,

@@ -109,9 +109,7 @@ def _live(
     return join(reward), join(first), join(done)
 
 
-def summarise_episodes(
-    reward: np.ndarray, first: np.ndarray, done: np.ndarray, shape: Shape, *, horizon: int
-) -> Lived:
+def summarise_episodes(reward: np.ndarray, first: np.ndarray, done: np.ndarray, shape: Shape, *, horizon: int) -> Lived:
     """From steps [N, C, L] to stages and episodes; steps after the lifetime are overtime.
 
     Stages shorter than an episode's horizon are joined until one episode at least must have begun in each.

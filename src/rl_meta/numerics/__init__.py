@@ -1,0 +1,1 @@
+"""Returns, surrogates, distributions, statistics: pure functions with their formulas."""

@@ -10,7 +10,8 @@ from rl_meta.types import Array
 class Moments(NamedTuple):
     """Of everything seen so far; `mean` and `variance` have the shape of one element."""
 
-    count: Array
+    weight: Array
+    """How many observations."""
     mean: Array
     variance: Array
 
@@ -26,12 +27,12 @@ class Moments(NamedTuple):
 
     def merge(self, other: "Moments") -> "Moments":
         """Of both together, exactly as if seen in one batch."""
-        count = self.count + other.count
-        share = other.count / count
+        weight = self.weight + other.weight
+        share = other.weight / weight
         apart = other.mean - self.mean
         mean = self.mean + share * apart
         variance = (1 - share) * self.variance + share * other.variance + share * (1 - share) * apart**2
-        return Moments(count, mean, variance)
+        return Moments(weight, mean, variance)
 
     @property
     def std(self) -> Array:

@@ -24,9 +24,10 @@ def shuffled(key: Key, count: int) -> Array:
         return jax.random.permutation(key, count).astype(jnp.int32)
     index = jnp.arange(count, dtype=jnp.int32)
     left, right = index // right_size, index % right_size
-    for key_left, key_right in jax.random.split(key, (ROUNDS // 2, 2)):
-        left = (left + jax.random.randint(key_left, (right_size,), 0, left_size)[right]) % left_size
-        right = (right + jax.random.randint(key_right, (left_size,), 0, right_size)[left]) % right_size
+    tables = jax.random.bits(key, (ROUNDS // 2, left_size + right_size)) >> 1
+    for table in tables.astype(jnp.int32):
+        left = (left + table[right] % left_size) % left_size
+        right = (right + table[right_size + left] % right_size) % right_size
     return left * right_size + right
 
 

@@ -51,6 +51,10 @@ class RecurrentActorCritic(eqx.Module):
         self.policy = PolicyHead(size, heads, sizes, key=key_policy)
         self.value = ValueHead(size, heads, key=key_value)
 
+    def start(self) -> Array:
+        """The memory at the start of a lifetime."""
+        return self.memory.start()
+
     def encode(self, x: Array) -> Array:
         """[..., in] -> what the memory reads."""
         return x if self.encoder is None else self.encoder(x)

@@ -38,11 +38,11 @@ class GRU(eqx.Module):
         self.bias_new = jnp.zeros(size)
 
     def start(self) -> Array:
-        """[H]"""
+        """The memory at the start of a lifetime, [H]."""
         return jnp.zeros_like(self.bias_new)
 
     def step(self, memory: Array, x: Array) -> tuple[Array, Array]:
-        """[..., H], [..., in] -> memory and output (the same here), [..., H]."""
+        """One step: [..., H], [..., in] -> memory and output (which are the same here), each [..., H]."""
         memory = _cell(self.weight_memory, self.bias_new, memory, x @ self.weight_input + self.bias)[0]
         return memory, memory
 
@@ -90,9 +90,7 @@ def _scan_backward(residuals: tuple, grad_hs: Array) -> tuple[Array, Array, Arra
         grad_recurrent = jnp.concatenate([grad_r, grad_z, grad_m], -1)
         return grad_h * z + grad_recurrent @ weight.T, (grad_recurrent, grad_n)
 
-    grad_h, (grad_recurrent, grad_n) = jax.lax.scan(
-        step, jnp.zeros_like(h), (grad_hs, before, saved), reverse=True
-    )
+    grad_h, (grad_recurrent, grad_n) = jax.lax.scan(step, jnp.zeros_like(h), (grad_hs, before, saved), reverse=True)
     size = h.shape[-1]
     flat = lambda x: x.reshape(-1, x.shape[-1])
     grad_weight = flat(before).T @ flat(grad_recurrent)

@@ -82,7 +82,8 @@ class CartPole:
         key_box, key_direction = jax.random.split(key)
         direction = jnp.where(jax.random.bernoulli(key_direction), 1.0, -1.0)
         direction = direction if self.hide_direction else jnp.ones(())
-        return CartPoleTask(*sample_box(key_box, LOW, HIGH, split), direction)
+        gravity, length, pole_mass, force = sample_box(key_box, LOW, HIGH, split)
+        return CartPoleTask(gravity, length, pole_mass, force, direction)
 
     def reset(self, key: Key, task: CartPoleTask) -> tuple[CartPoleState, Array]:
         """Near upright and at rest."""
@@ -91,7 +92,7 @@ class CartPole:
 
     def step(self, key: Key, state: CartPoleState, action: Array, task: CartPoleTask) -> Transition:
         """Euler's method, as in Gymnasium."""
-        x, x_dot, theta, theta_dot = state.physics
+        _, x_dot, theta, theta_dot = state.physics
         force = jnp.where(action == 1, task.force, -task.force) * task.direction
         sin, cos = jnp.sin(theta), jnp.cos(theta)
         total_mass = CART_MASS_KG + task.pole_mass

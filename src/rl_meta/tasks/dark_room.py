@@ -77,6 +77,4 @@ class DarkRoom:
         position = move(state.position, action, self.size)
         reward = (position == task.goal).all().astype(float)
         time = state.time + 1
-        return Transition(
-            GridState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon
-        )
+        return Transition(GridState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon)

@@ -104,6 +104,4 @@ class GridNavigation:
         position = move(state.position, action, self.size)
         reward = jnp.where((position == task.goal).all(), 1.0, -STEP_COST)
         time = state.time + 1
-        return Transition(
-            GridState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon
-        )
+        return Transition(GridState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon)

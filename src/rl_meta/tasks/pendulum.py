@@ -101,6 +101,4 @@ class Pendulum:
         theta = state.theta + SECONDS_PER_STEP * theta_dot
         time = state.time + 1
         obs = _observe(theta, theta_dot)
-        return Transition(
-            PendulumState(theta, theta_dot, time), obs, -cost, jnp.zeros((), bool), time >= self.horizon
-        )
+        return Transition(PendulumState(theta, theta_dot, time), obs, -cost, jnp.zeros((), bool), time >= self.horizon)

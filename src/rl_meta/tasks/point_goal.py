@@ -135,6 +135,4 @@ class SparsePointGoal:
         goal = jnp.stack([jnp.cos(task.angle), jnp.sin(task.angle)])
         distance = jnp.linalg.norm(position - goal)
         reward = jnp.where(distance <= GOAL_RADIUS, 1.0 - distance, 0.0)
-        return Transition(
-            PointState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon
-        )
+        return Transition(PointState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon)

@@ -62,9 +62,7 @@ class TabularMDP:
         """See `TabularMDPTask`."""
         table = (self.states, self.actions)
         transitions = spaces.Box(0.0, 1.0, (*table, self.states))
-        return spaces.Dict(
-            [("transitions", transitions), ("reward_means", spaces.Box(-np.inf, np.inf, table))]
-        )
+        return spaces.Dict([("transitions", transitions), ("reward_means", spaces.Box(-np.inf, np.inf, table))])
 
     def sample(self, key: Key, split: str = "train") -> TabularMDPTask:
         """One distribution in every split, by different seeds."""

@@ -1,0 +1,1 @@
+"""Configuration, the loop, and runs on disk."""

@@ -44,9 +44,7 @@ def newest_checkpoint(directory: Path) -> Path:
     """The checkpoint with the most iterations."""
     found = sorted(directory.glob("*.safetensors"))
     if not found:
-        raise UserError(
-            f"no checkpoint in {directory}: the run was stopped before its first one; train it again"
-        )
+        raise UserError(f"no checkpoint in {directory}: the run was stopped before its first one; train it again")
     return found[-1]
 
 
@@ -86,7 +84,7 @@ def _raw(leaf: Any) -> np.ndarray:
 
 def _fitting(array: np.ndarray, like: Any, where: str) -> jax.Array:
     """The array, if it has the shape and type of `like`."""
-    found = jax.random.wrap_key_data(array) if _is_key(like) else jnp.asarray(array)
+    found = jax.random.wrap_key_data(jnp.asarray(array)) if _is_key(like) else jnp.asarray(array)
     if found.shape != like.shape or found.dtype != like.dtype:
         raise UserError(
             f"{where} is {found.dtype}{list(found.shape)}, expected {like.dtype}{list(like.shape)}: "

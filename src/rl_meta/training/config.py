@@ -5,11 +5,11 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from rl_meta.algorithms.base import Method, Shape
 from rl_meta.errors import UserError
-from rl_meta.settings import Count, NotNegative, check_settings, from_plain, to_plain
+from rl_meta.settings import Count, Range, check_settings, from_plain, to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import Kind, families, methods
 
@@ -28,7 +28,7 @@ class RunConfig:
     method: Method
     steps: Count = 3_000_000
     """Environment steps of training, over all lifetimes, per seed."""
-    seed: NotNegative = 0
+    seed: Annotated[int, Range(0)] = 0
     """The first seed; everything random follows from it."""
     seeds: Count = 1
     """How many seeds are trained at once."""
@@ -90,9 +90,7 @@ def read_config(path: Path, *, family: Family | None = None, method: Method | No
         parts = plain.pop("family"), plain.pop("method")
         names = [part.pop("name") for part in parts]
     except OSError as error:
-        raise UserError(
-            f"{path.parent} is not a run directory: cannot read {path.name} ({error.strerror})"
-        ) from None
+        raise UserError(f"{path.parent} is not a run directory: cannot read {path.name} ({error.strerror})") from None
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"{path} is not a run configuration") from None
     if version != FORMAT:
@@ -100,14 +98,14 @@ def read_config(path: Path, *, family: Family | None = None, method: Method | No
             f"{path} has format {version}, this version of RL-Meta reads format {FORMAT}: "
             "install the version named in versions.json"
         )
-    made = [
-        given or _from_named(kind, name, part, path)
-        for given, kind, name, part in zip((family, method), (families, methods), names, parts, strict=True)
-    ]
-    known = {field.name for field in dataclasses.fields(RunConfig)} - {"family", "method"}
+    own: dict[str, Any] = {
+        "family": family or _from_named(families, names[0], parts[0], path),
+        "method": method or _from_named(methods, names[1], parts[1], path),
+    }
+    known = {field.name for field in dataclasses.fields(RunConfig)} - own.keys()
     for name in plain.keys() - known:
         raise UserError(f"{path} has the unknown field {name!r}; known: {', '.join(sorted(known))}")
-    return RunConfig(*made, **plain)
+    return RunConfig(**own, **plain)
 
 
 def _from_named(kind: Kind, name: str, fields: dict[str, Any], path: Path) -> Any:

@@ -49,23 +49,22 @@ def trainer(
         # the first generation ends at different ages, so that later ones are spread over all ages
         phases = shape.stages // shape.stages_per_call
         stage = jax.random.randint(key_phase, live.stage.shape, 0, phases) * shape.stages_per_call
-        return TrainState(jnp.array(0), strongly_typed(meta), live._replace(stage=stage))
+        return strongly_typed(TrainState(jnp.array(0), meta, live._replace(stage=stage)))
 
     def iterate(key: Key, state: TrainState) -> tuple[TrainState, Info]:
         key_tasks, key_begin, key_update = jax.random.split(jax.random.fold_in(key, state.iteration), 3)
         live, lifetimes = collector.collect(key_begin, state.meta.params, state.live, sample_tasks(key_tasks))
         meta, info = algorithm.update(key_update, state.meta, lifetimes)
         meta, info = without_divergence(state.meta, meta, info)
-        return TrainState(state.iteration + 1, meta, live), info | returns(lifetimes, shape.stages)
+        after = strongly_typed(TrainState(state.iteration + 1, meta, live))
+        return after, info | returns(lifetimes, shape.stages)
 
     return Trainer(init, iterate)
 
 
 def without_divergence(before: PyTree, after: PyTree, info: Info) -> tuple[PyTree, Info]:
     """The state `before` wherever the update made a parameter that is not finite; counted in `info`."""
-    finite = [
-        jnp.isfinite(x).all() for x in jax.tree.leaves(after.params) if jnp.issubdtype(x.dtype, jnp.floating)
-    ]
+    finite = [jnp.isfinite(x).all() for x in jax.tree.leaves(after.params) if jnp.issubdtype(x.dtype, jnp.floating)]
     sound = jnp.stack(finite).all() if finite else jnp.array(True)  # noqa: FBT003
     kept = jax.tree.map(lambda a, b: jnp.where(sound, a, b), after, before)
     return kept, info | {"skipped_updates": 1.0 - sound}

@@ -59,7 +59,7 @@ def over_seeds(function: Callable, seeds: int) -> Callable:
 
 
 def compiled_calls(config: RunConfig, train: Trainer) -> tuple[Callable, Callable]:
-    """init: (keys [K]) -> state; go_on: (keys [K], state, iterations) -> state, info. Info is the mean over iterations."""
+    """init: (keys [K]) -> state; go_on: (keys [K], state, iterations) -> state, info (the mean over iterations)."""
 
     def go_on(key: Key, state: TrainState, iterations: jax.Array) -> tuple[TrainState, Info]:
         shapes = jax.eval_shape(train.iterate, key, state)[1]
@@ -133,7 +133,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         return
     before = signal.getsignal(signal.SIGINT)
 
-    def ask(number: int, frame: Any) -> None:
+    def ask(*_: Any) -> None:
         asked.set()
         signal.signal(signal.SIGINT, before)
 

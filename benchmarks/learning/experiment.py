@@ -1,0 +1,78 @@
+"""One experiment: train over seeds, adapt to held-out tasks, write benchmarks/results/NAME.json.
+
+A run that was cut off goes on where it was; one that is complete is only evaluated again.
+"""
+
+import argparse
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import rl_meta
+from rl_meta.algorithms.base import Method
+from rl_meta.numerics.statistics import summarise
+from rl_meta.tasks.base import Family
+from rl_meta.training.run import versions
+
+HERE = Path(__file__).parent.parent
+RESULTS = HERE / "results"
+RUNS = HERE.parent / ".cache" / "benchmarks"
+SEEDS = 5
+
+
+def experiment(
+    name: str,
+    family: Family,
+    method: Method,
+    *,
+    steps: int,
+    tasks: int,
+    known: dict[str, float],
+    acting: str = "deterministic",
+    seeds: int = SEEDS,
+) -> dict[str, Any]:
+    """Train `seeds` seeds, evaluate each on `tasks` held-out tasks; the result is what is written.
+
+    known: reference values by name, such as the Bayes-optimal one. Scores are returns of the whole lifetime.
+    """
+    began, lines = time.monotonic(), []
+    print(f"{name}: {seeds} seeds of {steps:,} steps")
+    runs = []
+    for seed in range(seeds):
+        out = RUNS / f"{name}-{seed}"
+        runs.append(rl_meta.train(family, method, out=out, steps=steps, seed=seed, report=lines.append))
+        print(f"  seed {seed}: trained, {time.monotonic() - began:.0f} s", flush=True)
+    evaluations = [rl_meta.evaluate(run, tasks=tasks, acting=acting, baselines=(), seed=1000) for run in runs]
+    totals = [one["lifetime"]["mean"] for one in evaluations]
+    result = {
+        "name": name,
+        "family": dataclasses.asdict(family),
+        "method": {"class": type(method).__name__, **dataclasses.asdict(method)},
+        "env_steps": steps,
+        "seeds": seeds,
+        "tasks": tasks,
+        "acting": acting,
+        "lifetime_by_seed": totals,
+        "lifetime": summarise([[total] for total in totals]),
+        "episodes_by_seed": [[row["mean"] for row in one["episodes"]] for one in evaluations],
+        "known": known,
+        "training_seconds": round(sum(line["seconds"] for line in lines)),
+        "versions": versions(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(f"  lifetime return {result['lifetime']['mean']:.3f} by seed {[round(t, 3) for t in totals]}; known {known}")
+    return result
+
+
+def chosen(names: list[str]) -> list[str]:
+    """Which of the script's experiments the command line asks for; all by default."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(names)}")
+    given = parser.parse_args().names
+    for name in given:
+        if name not in names:
+            parser.error(f"unknown experiment {name!r}; known: {', '.join(names)}")
+    return given or names

@@ -1,0 +1,171 @@
+"""PPO over lifetimes for networks with a memory: what RL² and its relatives are made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from gymnasium import spaces
+
+from rl_meta.algorithms.base import Adapter, MetaAlgorithm, keep_adapted
+from rl_meta.algorithms.ppo import (
+    PPO,
+    Decision,
+    PolicyParams,
+    PolicyState,
+    Rows,
+    descend,
+    explained_variance,
+    ppo_loss,
+    renormalised,
+    rows_from,
+)
+from rl_meta.axes import as_sequences, per_copy
+from rl_meta.numerics.returns import gae, lifetime_discounts
+from rl_meta.policies.layers import functional
+from rl_meta.policies.normaliser import Normaliser
+from rl_meta.policies.spaces import distribution, flatten
+from rl_meta.tasks.base import Family
+from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+
+
+class Memory(NamedTuple):
+    """What the agent carries from step to step."""
+
+    hidden: PyTree
+    """The network's."""
+    time: Array
+    """Steps since the episode began."""
+
+
+class RecurrentDecision(NamedTuple):
+    """What `act` records for the update."""
+
+    decision: Decision
+    time: Array
+    hidden: PyTree
+    """Before the step, where chunks may start; else `()`."""
+
+
+@dataclass(frozen=True)
+class RecurrentAgent:
+    """An actor-critic network that lives in tasks.
+
+    The network has `start() -> hidden`, `step(hidden, x) -> hidden, policy parameters, value`,
+    `unroll(hidden, xs [T, ...]) -> policy parameters [T, ...], values [T, ...]`, and a `value` head.
+    """
+
+    network_of: Callable[[PyTree], Any]
+    """(parameters) -> network."""
+    obs_space: spaces.Space
+    action_space: spaces.Space
+    keep_hidden: bool
+    """Record the memory before every step?"""
+
+    def begin(self, key: Key, params: PolicyParams) -> tuple[PyTree, Memory]:
+        """See `Adapter`."""
+        return (), Memory(self.network_of(params.network).start(), jnp.array(0))
+
+    def look(self, params: PolicyParams, hidden: PyTree, inputs: Inputs) -> tuple[PyTree, Array, Array]:
+        """Hidden state, parameters of the policy and value (in the units of rewards), of any batch."""
+        seen = params.normaliser.see_all(self.obs_space, self.action_space, inputs)
+        hidden, parameters, value = self.network_of(params.network).step(hidden, seen)
+        target = params.normaliser.target
+        return hidden, parameters, target.mean + target.std * value
+
+    def act(
+        self, key: Key | None, params: PolicyParams, adapted: PyTree, memory: Memory, inputs: Inputs
+    ) -> tuple[Memory, PyTree, RecurrentDecision]:
+        """See `Adapter`."""
+        hidden, parameters, value = self.look(params, memory.hidden, inputs)
+        time = jnp.where(inputs.first, 0, memory.time + 1)
+        policy = distribution(self.action_space, parameters)
+        action = policy.sample(key)
+        kept = memory.hidden if self.keep_hidden else ()
+        return Memory(hidden, time), action, RecurrentDecision(Decision(policy.log_prob(action), value), time, kept)
+
+    def evaluate(self, network: PyTree, rows: Rows) -> tuple[Array, Array]:
+        """Parameters of the policy and values [rows, L, ...] of sequences."""
+        parameters, values = self.network_of(network).unroll(rows.memory, jnp.swapaxes(rows.seen, 0, 1))
+        return jnp.swapaxes(parameters, 0, 1), jnp.swapaxes(values, 0, 1)
+
+
+def recurrent_ppo(
+    settings: PPO,
+    family: Family,
+    iterations: int,
+    make: Callable[[Key], eqx.Module],
+    *,
+    chunk_steps: int | None = None,
+) -> MetaAlgorithm:
+    """PPO over the whole lifetime. make: (key) -> network, as `RecurrentAgent` describes it."""
+    init_network, network_of = functional(make)
+    agent = RecurrentAgent(network_of, family.observation_space, family.action_space, bool(chunk_steps))
+    optimiser = settings.optimiser(iterations)
+
+    def init(key: Key) -> PolicyState:
+        network = init_network(key)
+        return PolicyState(PolicyParams(network, Normaliser.unit(agent.obs_space)), optimiser.init(network))
+
+    def loss(network: PyTree, rows: Rows) -> tuple[Array, Info]:
+        return ppo_loss(network, rows, settings=settings, evaluate=agent.evaluate, action_space=agent.action_space)
+
+    def update(key: Key, state: PolicyState, lifetimes: Lifetimes) -> tuple[PolicyState, Info]:
+        params, steps = state.params, as_sequences(lifetimes.steps)
+        advantage = _advantages(agent, settings, family.horizon, params, lifetimes)
+        rows = _rows(agent, params, lifetimes, advantage, chunk_steps)
+        network, optimiser_state, info = descend(
+            key, params.network, state.optimiser, rows, settings=settings, optimiser=optimiser, loss=loss
+        )
+        value = steps.extras.decision.value
+        target = advantage + value
+        after = PolicyParams(network, params.normaliser)
+        if settings.normalise:
+            flat = flatten(agent.obs_space, steps.inputs.obs)
+            seen = params.normaliser.observe(flat.reshape(-1, flat.shape[-1]), steps.reward.ravel(), target.ravel())
+            after = renormalised(after, seen)
+        return PolicyState(after, optimiser_state), info | {"explained_variance": explained_variance(value, target)}
+
+    return MetaAlgorithm(Adapter(agent.begin, agent.act, keep_adapted), init, update, segments=True)
+
+
+def _advantages(
+    agent: RecurrentAgent, settings: PPO, horizon: int, params: PolicyParams, lifetimes: Lifetimes
+) -> Array:
+    """[B, L] of all sequences; the ends of episodes are no boundaries."""
+    steps, copies = as_sequences(lifetimes.steps), lifetimes.steps.reward.shape[2]
+    _, _, next_value = agent.look(params, per_copy(lifetimes.end.memory).hidden, per_copy(lifetimes.end.inputs))
+
+    def one(steps: Step, next_value: Array, over: Array) -> Array:
+        value, time = steps.extras.decision.value, steps.extras.time
+        end = jnp.zeros(value.shape, bool).at[-1].set(over)
+        discount = lifetime_discounts(steps.terminated, time, discount=settings.discount, horizon=horizon)
+        later = jnp.append(value[1:], next_value)
+        return gae(steps.reward, value, later, end, end, discount=discount, trace=settings.trace)
+
+    return jax.vmap(one)(steps, next_value, jnp.repeat(lifetimes.over, copies))
+
+
+def _rows(
+    agent: RecurrentAgent, params: PolicyParams, lifetimes: Lifetimes, advantage: Array, chunk_steps: int | None
+) -> Rows:
+    """Whole sequences, or chunks of them."""
+    steps = as_sequences(lifetimes.steps)
+    rows = rows_from(
+        params.normaliser,
+        seen=params.normaliser.see_all(agent.obs_space, agent.action_space, steps.inputs),
+        memory=per_copy(lifetimes.start.memory).hidden,
+        action=steps.action,
+        decision=steps.extras.decision,
+        advantage=advantage,
+    )
+    return in_chunks(rows, steps.extras.hidden, chunk_steps) if chunk_steps else rows
+
+
+def in_chunks(rows: Rows, hidden: PyTree, length: int) -> Rows:
+    """[B, L, ...] -> [B L / length, length, ...]. hidden [B, L, ...]: before every step."""
+    cut = lambda x: x.reshape(-1, length, *x.shape[2:])
+    starts = jax.tree.map(lambda x: cut(x)[:, 0], hidden)
+    return jax.tree.map(cut, rows._replace(memory=()))._replace(memory=starts)
