@@ -39,7 +39,7 @@ class Step(NamedTuple):
 
     inputs: Inputs
     action: PyTree
-    """As the agent drew it; a `Box` action is clipped to its space only on the way to the environment."""
+    """As the agent drew it, an index or a vector; it is brought into its space only on the way to the environment."""
     extras: PyTree
     """Whatever `act` wants its own `learn` and `update` to see (log-probability, value, ...)."""
     reward: Array

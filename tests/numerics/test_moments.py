@@ -87,12 +87,12 @@ def test_standardised_numbers_stay_within_the_limit(limit):
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, -1000.1])
-def test_a_constant_input_is_standardised_to_almost_nothing(constant):
+def test_a_constant_input_is_not_blown_up(constant):
     batch = jnp.full((100, 1), constant)
     moments = Moments.unit((1,))
     for _ in range(10):
         moments = moments.merge(Moments.of(batch))
-    assert float(jnp.abs(moments.standardise(batch)).max()) <= 10
+    assert float(jnp.abs(moments.standardise(batch)).max()) < 1
 
 
 def test_a_constant_input_has_the_least_standard_deviation():

@@ -10,6 +10,7 @@ from rl_meta.numerics.surrogates import approximate_kl, clipped_surrogate, clipp
 
 ROUNDING = 1e-5
 """Means of a few single-precision numbers of size 10, relative to them."""
+ROUNDING_OF_ONE = 2.0**-23
 STEP = 1e-2
 """Of finite differences."""
 NOISE = 1e-4
@@ -103,12 +104,11 @@ def test_the_approximate_kl_is_the_mean_of_a_convex_function_of_the_ratio(log_ra
 @few
 @given(log_ratios)
 def test_the_approximate_kl_is_never_negative(log_ratio):
-    assert float(kl(log_ratio, np.zeros(SHAPE, np.float32))) >= 0
+    assert float(kl(log_ratio, np.zeros(SHAPE, np.float32))) >= -ROUNDING_OF_ONE
 
 
-@pytest.mark.xfail(reason="exp(x) - 1 - x cancels; expm1(x) - x would not", raises=AssertionError)
 def test_the_approximate_kl_of_tiny_moves_is_not_lost_in_rounding():
-    assert float(approximate_kl(jnp.array([-1e-4]), jnp.zeros(1))) == pytest.approx(0.5e-8, rel=1e-3)
+    assert float(approximate_kl(jnp.array([-1e-4]), jnp.zeros(1))) == pytest.approx(0.5e-8, rel=1e-2)
 
 
 @pytest.mark.parametrize("move", [0.02, 0.1, 0.3])
@@ -141,7 +141,6 @@ def test_standardising_keeps_the_order():
     np.testing.assert_array_equal(np.argsort(standardised(x)), np.argsort(x))
 
 
-@pytest.mark.xfail(reason="the mean's rounding error is larger than the 1e-8", raises=AssertionError)
 @pytest.mark.parametrize("constant", [0.1, 1000.1])
 def test_numbers_that_are_all_the_same_are_not_blown_up(constant):
     assert float(jnp.abs(standardised(jnp.full(1000, constant))).max()) < 0.1

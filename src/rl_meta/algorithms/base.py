@@ -55,6 +55,10 @@ class Shape:
     """Does the end of a stage truncate the episode? True where agents learn from whole episodes."""
 
     def __post_init__(self) -> None:
+        for name in ("stages", "copies", "steps", "segment"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{name} must be at least 1, got {value}")
         if self.stages % self.stages_per_call:
             raise UserError(
                 f"a lifetime must be a whole number of segments, got {self.stages} stages in segments of "

@@ -20,7 +20,7 @@ def shuffled(key: Key, count: int) -> Array:
     """
     left_size = _middle_divisor(count)
     right_size = count // left_size
-    if left_size < math.isqrt(count) // 8 + 1:
+    if left_size < max(8, math.isqrt(count) // 8):
         return jax.random.permutation(key, count).astype(jnp.int32)
     index = jnp.arange(count, dtype=jnp.int32)
     left, right = index // right_size, index % right_size

@@ -35,9 +35,11 @@ def clipped_value_loss(
 def approximate_kl(log_prob: Float[Array, "..."], old_log_prob: Float[Array, "..."]) -> Float[Array, ""]:
     """KL(π_old ‖ π) ≈ E[r − 1 − log r], never negative (Schulman 2020, http://joschu.net/blog/kl-approx.html)."""
     log_ratio = log_prob - old_log_prob
-    return (jnp.exp(log_ratio) - 1 - log_ratio).mean()
+    return (jnp.expm1(log_ratio) - log_ratio).mean()
 
 
 def standardised(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Mean 0 and standard deviation (not variance) 1."""
-    return (x - x.mean()) / (x.std() + 1e-8)
+    """Mean 0 and standard deviation (not variance) 1; zeros where all are equal."""
+    centred = x - x.mean()
+    centred = centred - centred.mean()  # what rounding left of the mean, which a tiny deviation would blow up
+    return centred / (centred.std() + 1e-8)

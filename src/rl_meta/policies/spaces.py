@@ -29,7 +29,9 @@ def flatten(space: spaces.Space, x: PyTree) -> Array:
     if isinstance(space, spaces.Discrete):
         return jax.nn.one_hot(x - space.start, int(space.n))
     if isinstance(space, spaces.MultiDiscrete):
-        digits = [jax.nn.one_hot(x[..., i] - space.start[i], int(n)) for i, n in enumerate(space.nvec)]
+        batch = x.shape[: x.ndim - space.nvec.ndim]
+        x = x.reshape(*batch, space.nvec.size) - space.start.ravel()
+        digits = [jax.nn.one_hot(x[..., i], int(n)) for i, n in enumerate(space.nvec.ravel())]
         return jnp.concatenate(digits, -1)
     if isinstance(space, spaces.Box):
         batch = x.shape[: x.ndim - len(space.shape)]
@@ -51,26 +53,35 @@ def is_continuous(space: spaces.Space) -> np.ndarray:
 
 
 def flatten_action(space: spaces.Space, action: Array) -> Array:
-    """As `flatten`; a Box action is scaled from its bounds to [-1, 1] (and may lie somewhat outside)."""
-    flat = flatten(space, action)
+    """What a network reads of an agent's action: one-hot, or scaled from the Box's bounds to [-1, 1].
+
+    An action drawn outside of the bounds stays somewhat outside.
+    """
+    if isinstance(space, spaces.Discrete):
+        return jax.nn.one_hot(action, int(space.n))
     if isinstance(space, spaces.Box):
         middle, half = _middle_and_half(space)
-        return jnp.clip((flat - middle) / half, -3.0, 3.0)
-    return flat
+        return jnp.clip((action - middle) / half, -3.0, 3.0)
+    raise _unsupported("action", space)
 
 
 def no_action(space: spaces.Space) -> Array:
-    """What stands for "none yet" in the first inputs of a lifetime: zeros of an action's shape and type."""
+    """What stands for "none yet" in the first inputs of a lifetime: zeros, like an agent's action."""
     if isinstance(space, spaces.Discrete):
         return jnp.zeros((), jnp.int32)
     if isinstance(space, spaces.Box):
-        return jnp.zeros(space.shape, jnp.float32)
+        return jnp.zeros(math.prod(space.shape), jnp.float32)
     raise _unsupported("action", space)
 
 
 def into_space(space: spaces.Space, action: Array) -> Array:
-    """The action as the environment gets it: a Box action clipped to its bounds."""
-    return jnp.clip(action, space.low, space.high) if isinstance(space, spaces.Box) else action
+    """The agent's action (an index; a vector) as the environment gets it: in the space, with its shape."""
+    if isinstance(space, spaces.Discrete):
+        return action + int(space.start)
+    if isinstance(space, spaces.Box):
+        batch = action.shape[:-1]
+        return jnp.clip(action.reshape(*batch, *space.shape), space.low, space.high)
+    raise _unsupported("action", space)
 
 
 def head_sizes(space: spaces.Space) -> tuple[int, int]:
@@ -94,9 +105,9 @@ def distribution(space: spaces.Space, parameters: Array) -> Distribution:
 
 
 def _middle_and_half(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and half width [d]; 0 and 1 where a bound is infinite."""
+    """Centre and half width [d]; 0 and 1 where there is no width to scale by, or an infinite one."""
     low, high = space.low.ravel(), space.high.ravel()
-    bounded = np.isfinite(low) & np.isfinite(high)
+    bounded = np.isfinite(low) & np.isfinite(high) & (low < high)
     low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
     return ((low + high) / 2).astype(np.float32), ((high - low) / 2).astype(np.float32)
 

@@ -1,0 +1,131 @@
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_meta.algorithms.base import Shape
+from rl_meta.algorithms.scratch import Scratch
+from rl_meta.collection.device import device_collector
+from rl_meta.errors import UserError
+from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.base import draw_tasks
+from rl_meta.training.loop import returns, trainer, without_divergence
+from rl_meta.types import Array, Inputs, Lifetimes, Live, PyTree, Step
+
+ROUNDING = 1e-5
+"""Sums of float32 in another order."""
+N, S, C, T, STAGES = 3, 2, 2, 6, 4
+"""The second half of lifetimes of four stages."""
+
+
+def random_lifetimes(seed, *, done=0.3, begun=2):
+    """Made-up steps; an episode may be running when the segment begins, and when it ends."""
+    rng = np.random.default_rng(seed)
+    shape = (N, S, C, T)
+    terminated = rng.random(shape) < done / 2
+    truncated = (rng.random(shape) < done / 2) & ~terminated
+    in_order = np.moveaxis(terminated | truncated, 2, 1).reshape(N, C, S * T)
+    started = rng.random((N, C, 1)) < 0.5
+    first = np.concatenate([started, in_order[..., :-1]], -1)
+    first = np.moveaxis(first.reshape(N, C, S, T), 2, 1)
+    # only the arrays that are looked at
+    inputs = Inputs((), jnp.array(first), (), (), ())
+    steps = Step(
+        inputs, (), (), jnp.array(rng.normal(size=shape), jnp.float32), (), jnp.array(terminated), jnp.array(truncated)
+    )
+    start = Live(jax.random.split(jax.random.key(0), N), (), jnp.full(N, begun), (), (), inputs, ())
+    return Lifetimes(start, steps, start, jnp.ones(N, bool))
+
+
+def whole_episodes(lifetimes):
+    """(stage that it began in, return) of every episode that begins and ends in the segment, by plain loops."""
+    steps, begun = jax.tree.map(np.asarray, lifetimes.steps), np.asarray(lifetimes.start.stage)
+    for n in range(N):
+        for c in range(C):
+            total, stage = None, None
+            for s in range(S):
+                for t in range(T):
+                    at = n, s, c, t
+                    if steps.inputs.first[at]:
+                        total, stage = 0.0, begun[n] + s
+                    if total is not None:
+                        total += float(steps.reward[at])
+                    if total is not None and (steps.terminated[at] or steps.truncated[at]):
+                        yield stage, total
+                        total = None
+
+
+quick_returns = jax.jit(lambda lifetimes: returns(lifetimes, STAGES))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_return_is_the_mean_over_episodes_that_are_whole(seed):
+    lifetimes = random_lifetimes(seed)
+    expected = np.mean([total for _, total in whole_episodes(lifetimes)])
+    assert abs(quick_returns(lifetimes)["return"] - expected) < ROUNDING
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_return_of_a_stage_is_that_of_the_episodes_that_began_in_it(seed):
+    lifetimes = random_lifetimes(seed)
+    found = list(whole_episodes(lifetimes))
+    expected = [np.mean([total for began, total in found if began == s]) for s in (2, 3)]
+    np.testing.assert_allclose(quick_returns(lifetimes)["return_by_stage"][2:], expected, atol=ROUNDING)
+
+
+def test_stages_that_were_not_lived_have_no_return():
+    assert np.isnan(quick_returns(random_lifetimes(0))["return_by_stage"][:2]).all()
+
+
+def test_where_no_episode_ends_there_is_no_return():
+    assert np.isnan(quick_returns(random_lifetimes(0, done=0.0))["return"])
+
+
+class Meta(NamedTuple):
+    """A meta-state."""
+
+    params: PyTree
+    updates: Array
+
+
+BEFORE = Meta({"weight": jnp.array([1.0, 2.0]), "steps": jnp.array(3)}, jnp.array(10))
+
+
+def after(weight):
+    return Meta({"weight": jnp.array(weight), "steps": jnp.array(4)}, jnp.array(11))
+
+
+def test_a_finite_update_is_kept():
+    kept, info = without_divergence(BEFORE, after([1.5, 2.5]), {})
+    assert (kept.params["weight"].tolist(), int(kept.updates)) == ([1.5, 2.5], 11)
+    assert float(info["skipped_updates"]) == 0.0
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_an_update_with_one_number_that_is_not_finite_is_skipped_as_a_whole(bad):
+    kept, info = without_divergence(BEFORE, after([1.5, bad]), {})
+    assert (kept.params["weight"].tolist(), int(kept.params["steps"]), int(kept.updates)) == ([1.0, 2.0], 3, 10)
+    assert float(info["skipped_updates"]) == 1.0
+
+
+def test_a_method_without_parameters_skips_nothing():
+    kept, info = without_divergence(Meta((), jnp.array(10)), Meta((), jnp.array(11)), {"loss": jnp.array(0.5)})
+    assert (int(kept.updates), float(info["skipped_updates"]), float(info["loss"])) == (11, 0.0, 0.5)
+
+
+def loop(shape):
+    method, family = Scratch(improvements=shape.stages), Bandit(arms=2, pulls=4)
+    algorithm = method.build(family, 1)
+    collector = device_collector(algorithm.adapter, family, shape)
+    return trainer(algorithm, collector, lambda key: draw_tasks(family, key, 4), shape)
+
+
+def test_segments_are_refused_for_methods_that_learn_from_whole_lifetimes():
+    with pytest.raises(UserError, match="learns from whole lifetimes of 4 stages, got segments of 2"):
+        loop(Shape(4, 1, 4, segment=2))
+
+
+def test_a_segment_as_long_as_the_lifetime_is_no_segment():
+    loop(Shape(4, 1, 4, segment=4))
