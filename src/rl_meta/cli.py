@@ -96,7 +96,7 @@ def _list(words: list[str]) -> None:
 def _first_line(cls: type) -> str:
     """What a family or method is: the headline of its module."""
     headline = (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").strip().splitlines()[0]
-    return headline.split(": ", 1)[-1]
+    return headline.split(": ", 1)[-1] if headline.startswith("`") else headline
 
 
 # ------------------------------------------------------------------------------------------------ train
@@ -282,7 +282,8 @@ def _evaluated(options: EvaluateOptions) -> dict[str, Any]:
         jobs: dict[str, Any] = {}
 
         def say(what: str, done: int, total: int) -> None:
-            jobs.setdefault(what, bar.add_task(f"adapting ({what})", total=total))
+            if what not in jobs:
+                jobs[what] = bar.add_task(f"adapting ({what})", total=total)
             bar.update(jobs[what], completed=done)
 
         return api.evaluate(

@@ -132,7 +132,7 @@ def test_saving_an_iteration_again_replaces_it(tmp_path):
 
 
 def test_a_directory_without_checkpoints_says_what_to_do(tmp_path):
-    with pytest.raises(UserError, match="no checkpoint in .* train it again"):
+    with pytest.raises(UserError, match=r"no checkpoint in .* train it again"):
         newest_checkpoint(tmp_path / "checkpoints")
 
 

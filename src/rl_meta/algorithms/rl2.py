@@ -10,6 +10,7 @@ are cut into chunks for back-propagation; every chunk starts from the memory tha
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from rl_meta.algorithms.base import MetaAlgorithm, Shape
 from rl_meta.algorithms.ppo import PPO
@@ -18,7 +19,7 @@ from rl_meta.errors import UserError
 from rl_meta.policies.actor_critic import RecurrentActorCritic
 from rl_meta.policies.normaliser import size_of_all
 from rl_meta.policies.spaces import head_sizes
-from rl_meta.settings import Count
+from rl_meta.settings import Count, Range
 from rl_meta.tasks.base import Family
 from rl_meta.types import Key
 
@@ -37,7 +38,9 @@ class RL2(PPO):
     """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
     memory: Count = 64
     """Width of the GRU."""
-    encoder: tuple[Count, ...] = ()
+    memory_span: Annotated[float, Range(1)] = 100.0
+    """Up to how many steps a unit of the GRU remembers before training; 1: an ordinary initialisation."""
+    encoder: tuple[Count, ...] = (64,)
     """Widths of tanh layers before the GRU."""
     heads: tuple[Count, ...] = ()
     """Widths of tanh layers between the GRU and each output."""
@@ -65,6 +68,7 @@ class RL2(PPO):
                 head_sizes(family.action_space),
                 encoder=self.encoder,
                 heads=self.heads,
+                span=self.memory_span,
                 key=key,
             )
 

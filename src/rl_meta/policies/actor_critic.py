@@ -42,12 +42,13 @@ class RecurrentActorCritic(eqx.Module):
         *,
         encoder: Sequence[int] = (),
         heads: Sequence[int] = (),
+        span: float = 1.0,
         key: Key,
     ) -> None:
-        """size: of the memory. encoder, heads: widths of hidden layers before and after it."""
+        """size: of the memory. encoder, heads: widths of hidden layers before and after it. span: see `GRU`."""
         key_encoder, key_memory, key_policy, key_value = jax.random.split(key, 4)
         self.encoder = MLP(size_in, encoder, key=key_encoder) if encoder else None
-        self.memory = GRU(encoder[-1] if encoder else size_in, size, key=key_memory)
+        self.memory = GRU(encoder[-1] if encoder else size_in, size, span=span, key=key_memory)
         self.policy = PolicyHead(size, heads, sizes, key=key_policy)
         self.value = ValueHead(size, heads, key=key_value)
 

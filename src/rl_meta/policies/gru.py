@@ -28,13 +28,18 @@ class GRU(eqx.Module):
     bias_new: Array
     """[H] c in the formula."""
 
-    def __init__(self, size_in: int, size: int, *, key: Key) -> None:
-        key_input, key_memory = jax.random.split(key)
+    def __init__(self, size_in: int, size: int, *, span: float = 1.0, key: Key) -> None:
+        """`span`: up to how many steps a unit remembers at first (Tallec & Ollivier 2018, chrono initialisation).
+
+        b_z = log u with u uniform in [1, span]: a unit then forgets about one part in u + 1 per step. 1: b_z = 0.
+        """
+        key_input, key_memory, key_span = jax.random.split(key, 3)
         orthogonal = jax.nn.initializers.orthogonal()
         blocks = jax.vmap(lambda k: orthogonal(k, (size, size)))(jax.random.split(key_memory, 3))
         self.weight_input = jax.nn.initializers.lecun_normal()(key_input, (size_in, 3 * size))
         self.weight_memory = jnp.concatenate(list(blocks), -1)
-        self.bias = jnp.zeros(3 * size)
+        keep = jnp.log(jax.random.uniform(key_span, (size,), minval=1.0, maxval=span))
+        self.bias = jnp.zeros(3 * size).at[size : 2 * size].set(keep)
         self.bias_new = jnp.zeros(size)
 
     def start(self) -> Array:

@@ -1,0 +1,45 @@
+"""RL² on Bernoulli bandits, p ~ U(0, 1): total reward over n pulls of k arms, on 10,000 held-out tasks.
+
+    python benchmarks/learning/bandit.py                      all three
+    python benchmarks/learning/bandit.py bandit-10-5-rl2      one of them
+
+Bayes-optimal by dynamic programming (tests/known_answers.py); Gittins, Thompson sampling and the published RL² as in
+Duan et al. 2016, table 1.
+"""
+
+from experiment import chosen, experiment
+
+from rl_meta.algorithms.rl2 import RL2
+from rl_meta.tasks.bandit import Bandit
+
+EXPERIMENTS = {
+    "bandit-10-5-rl2": (
+        Bandit(arms=5, pulls=10),
+        RL2(meta_batch_size=512, learning_rate=3e-3, discount=1.0, trace=0.9, entropy_weight=0.005),
+        8_000_000,
+        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
+    ),
+    "bandit-100-5-rl2": (
+        Bandit(arms=5, pulls=100),
+        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.3),
+        16_000_000,
+        {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
+    ),
+    "bandit-100-10-rl2": (
+        Bandit(arms=10, pulls=100),
+        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.3),
+        24_000_000,
+        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+    ),
+}
+
+
+def main() -> None:
+    """Train, evaluate, write the results."""
+    for name in chosen(list(EXPERIMENTS)):
+        family, method, steps, known = EXPERIMENTS[name]
+        experiment(name, family, method, steps=steps, tasks=10_000, known=known, acting="sampled")
+
+
+if __name__ == "__main__":
+    main()
