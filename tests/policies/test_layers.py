@@ -70,6 +70,20 @@ def test_a_linear_layer_is_orthogonal_times_its_gain(size_in, size_out):
     np.testing.assert_allclose(gram, 9 * np.eye(min(size_in, size_out)), atol=10 * ROUNDING)
 
 
+def as_matrix(layer):
+    """[in, out]"""
+    weight = np.asarray(layer.weight, float)
+    return weight.T if layer.narrow else weight
+
+
+@pytest.mark.parametrize("size_in", [3, 16])
+def test_a_layer_is_narrow_or_not_without_a_difference_in_what_it_computes(size_in):
+    layer = Linear(size_in, 4, key=KEY)
+    x = jax.random.normal(KEY, (5, size_in))
+    assert layer.narrow == (size_in == 16)
+    np.testing.assert_allclose(layer(x), np.asarray(x) @ as_matrix(layer), atol=ROUNDING)
+
+
 def test_a_linear_layer_is_a_product_and_a_sum():
     layer = eqx.tree_at(lambda l: l.bias, Linear(3, 2, key=KEY), jnp.array([1.0, -1.0]))
     expected = np.asarray(X, float) @ np.asarray(layer.weight, float) + [1, -1]
@@ -95,7 +109,7 @@ def test_an_mlp_has_tanh_after_every_layer_but_a_final_one(final):
     mlp = MLP(3, (8, 4), 2 if final else None, key=KEY)
     expected = np.asarray(X, float)
     for index, layer in enumerate(mlp.layers):
-        expected = expected @ np.asarray(layer.weight, float) + np.asarray(layer.bias, float)
+        expected = expected @ as_matrix(layer) + np.asarray(layer.bias, float)
         expected = expected if final and index == len(mlp.layers) - 1 else np.tanh(expected)
     np.testing.assert_allclose(mlp(X), expected, atol=ROUNDING)
 

@@ -69,8 +69,9 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
         return action, policy.log_prob(action)
 
     def values(params: PolicyParams, obs: PyTree) -> Array:
-        target = params.normaliser.target
-        return target.mean + target.std * network_of(params.network).value(params.normaliser.see(obs_space, obs))
+        target, seen = params.normaliser.target, params.normaliser.see(obs_space, obs)
+        value = _in_blocks(network_of(params.network).value, seen.reshape(-1, seen.shape[-1]))
+        return target.mean + target.std * value.reshape(seen.shape[:-1])
 
     def evaluate(network: PyTree, rows: Rows) -> tuple[Array, Array]:
         network = network_of(network)
@@ -102,7 +103,7 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
             settings=settings,
             optimiser=optimiser,
             loss=loss,
-            block=BLOCK_ROWS if jax.default_backend() == "cpu" else None,
+            block=_block_rows(),
         )
         target = advantage + value
         params = PolicyParams(network, normaliser)
@@ -113,3 +114,16 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
         return PolicyState(params, optimiser_state), info
 
     return Learner(init, act, improve)
+
+
+def _block_rows() -> int | None:
+    """How many rows to compute at once; None: as many as there are."""
+    return BLOCK_ROWS if jax.default_backend() == "cpu" else None
+
+
+def _in_blocks(function: Callable[[Array], Array], x: Array) -> Array:
+    """A row-wise function of x [B, ...], computed block by block where that is faster."""
+    block = _block_rows()
+    if not block or len(x) <= block or len(x) % block:
+        return function(x)
+    return jax.lax.map(function, x.reshape(-1, block, *x.shape[1:])).reshape(-1)

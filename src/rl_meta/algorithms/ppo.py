@@ -52,9 +52,8 @@ class PPO:
         """Adam with clipped gradients and a linear schedule."""
         updates = iterations * self.epochs * self.minibatches
         rate = optax.linear_schedule(self.learning_rate, self.learning_rate * self.anneal_to, updates)
-        return optax.chain(
-            optax.clip_by_global_norm(self.max_gradient_norm), optax.adam(rate, b1=0.9, b2=0.999, eps=1e-5)
-        )
+        clip = optax.clip_by_global_norm(self.max_gradient_norm)
+        return optax.chain(clip, optax.adam(rate, b1=0.9, b2=0.999, eps=1e-5))
 
 
 class PolicyParams(NamedTuple):

@@ -43,7 +43,7 @@ class Categorical(NamedTuple):
     def log_prob(self, action: Array) -> Array:
         """See `Distribution`."""
         chosen = jax.nn.one_hot(action, self.logits.shape[-1], dtype=self.logits.dtype)
-        return (self.logits * chosen).sum(-1) - jax.nn.logsumexp(self.logits, -1)
+        return (jax.nn.log_softmax(self.logits) * chosen).sum(-1)
 
     def entropy(self) -> Array:
         """See `Distribution`."""

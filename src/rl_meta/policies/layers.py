@@ -1,4 +1,4 @@
-"""Layers. Weights are [in, out] and inputs [..., in], so that a batch needs no `vmap`."""
+"""Layers. Inputs are [..., in], so that a batch needs no `vmap`."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -10,6 +10,10 @@ import jax.numpy as jnp
 
 from rl_meta.numerics.moments import Moments
 from rl_meta.types import Array, Key, PyTree
+
+
+NARROW = 4
+"""A layer is narrow if it has so many times fewer outputs than inputs."""
 
 
 def functional(make: Callable[[Key], eqx.Module]) -> tuple[Callable[[Key], PyTree], Callable[[PyTree], Any]]:
@@ -26,15 +30,20 @@ class Linear(eqx.Module):
     """x W + b, orthogonal at first (Saxe et al. 2014) with the given gain; the bias is zero."""
 
     weight: Array
+    """[in, out]; [out, in] where `narrow`."""
     bias: Array
+    narrow: bool = eqx.field(static=True)
+    """Few outputs: the gradient is then a product of a wide matrix, on a CPU six times as fast as of a narrow one."""
 
     def __init__(self, size_in: int, size_out: int, *, gain: float = 1.0, key: Key) -> None:
-        self.weight = jax.nn.initializers.orthogonal(gain)(key, (size_in, size_out))
+        self.narrow = size_out * NARROW <= size_in
+        shape = (size_out, size_in) if self.narrow else (size_in, size_out)
+        self.weight = jax.nn.initializers.orthogonal(gain)(key, shape)
         self.bias = jnp.zeros(size_out)
 
     def __call__(self, x: Array) -> Array:
         """[..., in] -> [..., out]."""
-        return x @ self.weight + self.bias
+        return x @ (self.weight.T if self.narrow else self.weight) + self.bias
 
 
 class MLP(eqx.Module):
