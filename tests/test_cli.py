@@ -22,7 +22,7 @@ from rl_meta.training.run import train_run
 
 COMMANDS = ("demo", "list", "train", "train bandit rl2", "evaluate", "report")
 SETTINGS = (
-    "--seed 3 --steps 768 --family.arms 2 --family.pulls 4 --method.memory 8 --method.encoder 8 "
+    "--seed 3 --steps 768 --family.arms 2 --family.pulls 4 --method.memory 8 --method.encoder "
     "--method.meta-batch-size 8 --method.lifetime-episodes 2 --method.segment-episodes 1 --method.learning-rate 1e-3"
 )
 ROW = {"env_steps", "mean", "iqm", "low", "high", "p20"}

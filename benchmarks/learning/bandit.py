@@ -15,19 +15,19 @@ from rl_meta.tasks.bandit import Bandit
 EXPERIMENTS = {
     "bandit-10-5-rl2": (
         Bandit(arms=5, pulls=10),
-        RL2(meta_batch_size=512, learning_rate=3e-3, discount=1.0, trace=0.9, entropy_weight=0.005),
+        RL2(meta_batch_size=512, learning_rate=3e-3, discount=1.0, trace=0.9, entropy_weight=0.005, memory_span=100.0),
         8_000_000,
         {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
     ),
     "bandit-100-5-rl2": (
         Bandit(arms=5, pulls=100),
-        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.3),
+        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.7, memory_span=100.0),
         16_000_000,
         {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
     ),
     "bandit-100-10-rl2": (
         Bandit(arms=10, pulls=100),
-        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.3),
+        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.7, memory_span=100.0),
         24_000_000,
         {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
     ),

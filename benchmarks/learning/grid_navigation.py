@@ -14,7 +14,7 @@ KNOWN = {"Bayes-optimal": 37.2143, "knowing the goal": 44.2857, "target": 34.0}
 def main() -> None:
     """Train, evaluate, write the result."""
     for name in chosen(["grid-navigation-rl2"]):
-        method = RL2(meta_batch_size=256, learning_rate=2e-3, discount=0.97, trace=0.9)
+        method = RL2(meta_batch_size=256, discount=0.97, trace=0.9, encoder=())
         experiment(name, GridNavigation(), method, steps=6_000_000, tasks=2_000, known=KNOWN)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 
 from rl_meta.algorithms.base import Method, deterministic
-from rl_meta.analysis.report import write_report
 from rl_meta.collection.agent import Agent
 from rl_meta.errors import UserError, unknown
 from rl_meta.evaluation.curve import Scores, adaptation, speedup, summary
@@ -196,4 +195,6 @@ def load(run: str | Path, *, seed_index: int = 0, family: Family | None = None, 
 
 def report(run: str | Path) -> Path:
     """Write DIR/report.html, a page that needs no network."""
+    from rl_meta.analysis.report import write_report  # noqa: PLC0415 (plots are slow to import)
+
     return write_report(Path(run))

@@ -365,7 +365,7 @@ class DemoOptions:
 
     out: Path | None = None
     """Run directory; default runs/demo-N."""
-    steps: int = 2_500_000
+    steps: int = 2_000_000
     """Environment steps of training."""
 
 

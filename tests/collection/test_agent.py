@@ -1,5 +1,7 @@
+from dataclasses import dataclass
 from functools import partial
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,23 +16,35 @@ from rl_meta.collection.agent import Agent
 from rl_meta.collection.device import device_collector, first_inputs
 from rl_meta.errors import UserError
 from rl_meta.policies.spaces import no_action
-from rl_meta.tasks.probes import AimAt, Countdown
+from rl_meta.tasks.probes import Countdown
 from rl_meta.types import Live
+from tasks.playing import quick_jit
 
-COUNTDOWN = Countdown(horizon=5)
-"""Episodes of random length that end either way; every observation is another one."""
-AIM = AimAt()
+
+@dataclass(frozen=True)
+class Aiming(Countdown):
+    """Episodes of random length that end either way; no observation comes twice, and actions are numbers."""
+
+    @property
+    def action_space(self):
+        return spaces.Box(-1.0, 1.0, (1,))
+
+
+COUNTDOWN = Aiming(horizon=5)
 SEED = 4
-SAME_HIDDEN = 1e-6
+ROUNDING = 1e-5
 """One program, compiled for another number of environments."""
 
 
 def parts(method, family, *, scale=1.0):
-    """Adapter, meta-parameters and shape; with scaled weights actions depend on what is seen."""
+    """Adapter, meta-parameters and shape; with steeper weights actions depend on what is remembered."""
     algorithm = method.build(family, 10)
-    params = jax.jit(algorithm.init)(jax.random.key(0)).params
+    params = quick_jit(algorithm.init)(jax.random.key(0)).params
+    steeper = lambda x: scale * x if x.ndim > 1 else x
     if scale != 1.0:
-        params = params._replace(network=jax.tree.map(lambda x: scale * x if x.ndim > 1 else x, params.network))
+        network = jax.tree.map(steeper, params.network)
+        network = eqx.tree_at(lambda network: network.policy, network, replace_fn=partial(jax.tree.map, steeper))
+        params = params._replace(network=network)
     return algorithm.adapter, params, method.shape(family)
 
 
@@ -51,7 +65,7 @@ def lifetime(adapter, params, shape, family, task, key):
         live = jax.tree.map(lambda x: x[None], live)
         return device_collector(adapter, family, shape).collect(key, params, live, tasks)[1].steps
 
-    steps = jax.jit(whole)(params, tasks, task)
+    steps = quick_jit(whole)(params, tasks, task)
     return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[4:]), steps)
 
 
@@ -59,8 +73,8 @@ def play(agent, shape, family, task, seed, **how):
     """[L] The agent's actions in the family, stepped here with the keys that a collector would use; one copy."""
     key = jax.random.key(seed)
     agent.begin_task(seed)
-    reset, step = jax.jit(family.reset), jax.jit(family.step)
-    keys_of = jax.jit(partial(stage_keys, copies=1, steps=shape.steps))
+    reset, step = quick_jit(family.reset), quick_jit(family.step)
+    keys_of = quick_jit(partial(stage_keys, copies=1, steps=shape.steps))
     state, obs = reset(jax.random.split(birth_keys(key)[1], 1)[0], task)
     outcome, actions = {}, []
     for stage in range(shape.stages):
@@ -82,8 +96,9 @@ def task():
 
 @pytest.fixture(scope="module")
 def recurrent():
-    """RL² on Countdown, untrained: what it does depends on what it has seen."""
-    return parts(RL2(memory=8, meta_batch_size=8), COUNTDOWN, scale=8.0)
+    """RL², untrained: what it does depends on all that it has seen."""
+    method = RL2(memory=8, memory_span=1.0, encoder=(), meta_batch_size=8)
+    return parts(method, COUNTDOWN, scale=5.0)
 
 
 @pytest.fixture(scope="module")
@@ -92,9 +107,10 @@ def rl2(recurrent):
 
 
 @pytest.fixture(scope="module")
-def aiming():
-    """RL² with an action that is a vector, and often outside of its bounds."""
-    return agent_of(RL2(memory=8, meta_batch_size=8), AIM, scale=8.0)
+def guessing():
+    """The same with actions that are whole numbers."""
+    method = RL2(memory=8, memory_span=1.0, encoder=(), meta_batch_size=8)
+    return agent_of(method, Countdown(horizon=5), scale=5.0)
 
 
 @pytest.fixture
@@ -114,16 +130,15 @@ SHOWN = {"picture": np.zeros((2, 3)), "word": 3}
 
 def test_an_agent_with_a_memory_acts_as_it_does_in_the_collector(recurrent, rl2, task):
     expected = lifetime(*recurrent, COUNTDOWN, task, jax.random.key(SEED)).action
-    np.testing.assert_array_equal(play(rl2, recurrent[2], COUNTDOWN, task, SEED), expected)
+    np.testing.assert_allclose(play(rl2, recurrent[2], COUNTDOWN, task, SEED), expected.clip(-1, 1), atol=ROUNDING)
 
 
 def test_an_agent_that_learns_in_its_lifetime_acts_as_it_does_in_the_collector(task):
-    method = Scratch(improvements=4, copies=1, rollout_steps=8, hidden=(8,), minibatches=2, epochs=2, learning_rate=0.3)
+    method = Scratch(improvements=4, copies=1, rollout_steps=8, hidden=(), minibatches=2, epochs=2, learning_rate=0.3)
     made = parts(method, COUNTDOWN)
     agent = Agent(*made, COUNTDOWN.observation_space, COUNTDOWN.action_space)
-    expected = lifetime(*made, COUNTDOWN, task, jax.random.key(SEED))
-    np.testing.assert_array_equal(play(agent, made[2], COUNTDOWN, task, SEED), expected.action)
-    assert np.abs(expected.extras[24:] - np.log(0.5)).max() > 0.5, "it has learned nothing: the test would be empty"
+    expected = lifetime(*made, COUNTDOWN, task, jax.random.key(SEED)).action
+    np.testing.assert_allclose(play(agent, made[2], COUNTDOWN, task, SEED), expected.clip(-1, 1), atol=ROUNDING)
 
 
 def test_a_new_task_begins_without_what_was_learned_in_the_last_one(recurrent, rl2, task):
@@ -131,24 +146,30 @@ def test_a_new_task_begins_without_what_was_learned_in_the_last_one(recurrent, r
     np.testing.assert_array_equal(play(rl2, recurrent[2], COUNTDOWN, task, SEED), first)
 
 
-def test_the_seed_of_a_task_decides_what_is_drawn(recurrent, rl2, task):
-    one, two = (play(rl2, recurrent[2], COUNTDOWN, task, seed) for seed in (SEED, SEED + 1))
-    assert (one != two).any()
+def test_the_seed_of_a_task_decides_what_is_drawn(rl2):
+    drawn = []
+    for seed in (SEED, SEED + 1):
+        rl2.begin_task(seed)
+        drawn.append(rl2.act([0.0, 0.5]).item())
+    assert drawn[0] != drawn[1]
+
+
+def after(agent, reward):
+    """What an agent does that was told of a reward."""
+    agent.begin_task()
+    agent.act([0.0, 0.5], deterministic=True)
+    return agent.act([1.0, 0.5], reward, deterministic=True).item()
 
 
 def test_what_an_agent_does_depends_on_the_rewards_it_was_told(rl2):
-    actions = []
-    for reward in (-9.0, 9.0):
-        rl2.begin_task()
-        actions.append([int(rl2.act([0.0, 0.5], reward, deterministic=True)) for _ in range(20)])
-    assert actions[0] != actions[1]
+    assert abs(after(rl2, -9.0) - after(rl2, 9.0)) > 100 * ROUNDING
 
 
 def test_the_first_reward_of_a_task_is_ignored(rl2):
     actions = []
     for reward in (-9.0, 9.0):
         rl2.begin_task()
-        actions.append([int(rl2.act([0.0, 0.5], reward)), *(int(rl2.act([t, 0.5], 1.0)) for t in range(1, 9))])
+        actions.append([rl2.act([0.0, 0.5], reward).item(), rl2.act([1.0, 0.5], 1.0).item()])
     assert actions[0] == actions[1]
 
 
@@ -174,15 +195,15 @@ def test_an_observation_may_be_a_dictionary_of_plain_values(silent):
     assert silent.act({"picture": [[0, 0, 0], [1, 1, 1]], "word": 3}) == 1
 
 
-def test_an_action_is_one_of_the_action_space(rl2):
+def test_an_action_is_one_of_the_action_space(guessing):
+    guessing.begin_task()
+    assert guessing.action_space.contains(guessing.act([0.0, 0.5]))
+
+
+def test_an_action_that_is_a_vector_is_inside_its_bounds(rl2):
     rl2.begin_task()
-    assert rl2.action_space.contains(rl2.act([0.0, 0.5]))
-
-
-def test_an_action_that_is_a_vector_is_inside_its_bounds(aiming):
-    aiming.begin_task()
-    actions = [aiming.act([0.0], reward=-1.0) for _ in range(30)]
-    assert all(aiming.action_space.contains(action) for action in actions)
+    actions = [rl2.act([0.0, 0.5], reward=-1.0) for _ in range(30)]
+    assert all(rl2.action_space.contains(action) for action in actions)
     assert (np.abs(actions) == 1.0).any(), "none was at a bound: the test would be empty"
 
 
@@ -190,7 +211,6 @@ def test_an_action_that_is_a_vector_is_inside_its_bounds(aiming):
 
 
 SEEN = np.stack([np.arange(12) % 5, np.linspace(0, 1, 12)], -1)
-AT_ZERO = np.zeros((8, 1, 1))
 
 
 def predictions(agent, batches, **how):
@@ -203,21 +223,21 @@ def predictions(agent, batches, **how):
 
 
 @pytest.mark.xfail(strict=True, reason="predict returns a NumPy scalar where its signature promises an array")
-def test_a_single_environment_gets_a_single_action(rl2):
-    rl2.begin_task()
-    action, _ = rl2.predict(SEEN[0])
+def test_a_single_environment_gets_a_single_action(guessing):
+    guessing.begin_task()
+    action, _ = guessing.predict(SEEN[0])
     assert isinstance(action, np.ndarray)
-    assert rl2.action_space.contains(action)
+    assert guessing.action_space.contains(action)
 
 
-def test_a_single_environment_gets_a_single_vector(aiming):
-    aiming.begin_task()
-    assert aiming.predict(np.zeros(1))[0].shape == (1,)
+def test_a_single_environment_gets_a_single_vector(rl2):
+    rl2.begin_task()
+    assert rl2.predict(np.zeros(2))[0].shape == (1,)
 
 
-def test_a_batch_of_one_is_a_batch(aiming):
-    aiming.begin_task()
-    assert aiming.predict(np.zeros((1, 1)))[0].shape == (1, 1)
+def test_a_batch_of_one_is_a_batch(rl2):
+    rl2.begin_task()
+    assert rl2.predict(np.zeros((1, 2)))[0].shape == (1, 1)
 
 
 def test_predictions_for_many_environments_equal_those_for_each(rl2):
@@ -225,7 +245,7 @@ def test_predictions_for_many_environments_equal_those_for_each(rl2):
     three = np.stack([SEEN, SEEN[::-1], 1 - SEEN], 1)
     together, _ = predictions(rl2, three, deterministic=True)
     alone = [predictions(rl2, three[:, i : i + 1], deterministic=True)[0] for i in range(3)]
-    np.testing.assert_array_equal(together, np.concatenate(alone, 1))
+    np.testing.assert_allclose(together, np.concatenate(alone, 1), atol=ROUNDING)
 
 
 def test_without_a_state_prediction_begins_anew(rl2):
@@ -247,35 +267,41 @@ def test_the_start_of_an_episode_is_seen(rl2):
     rl2.begin_task()
     _, state = predictions(rl2, SEEN[:, None])
     start, middle = (rl2.predict(SEEN[:1], state, np.array([x]))[1].memory.hidden for x in (True, False))
-    assert np.abs(start - middle).max() > 100 * SAME_HIDDEN
+    assert np.abs(start - middle).max() > 100 * ROUNDING
 
 
-def test_deterministic_predictions_do_not_depend_on_chance(aiming):
-    aiming.begin_task(seed=0)
-    one, _ = predictions(aiming, AT_ZERO, deterministic=True)
-    aiming.begin_task(seed=1)
-    two, _ = predictions(aiming, AT_ZERO, deterministic=True)
+def test_a_lifetime_begins_with_an_episode(rl2):
+    rl2.begin_task()
+    untold, told = (rl2.predict(SEEN[:1], None, start)[1].memory.hidden for start in (None, np.array([True])))
+    np.testing.assert_array_equal(untold, told)
+
+
+def test_deterministic_predictions_do_not_depend_on_chance(rl2):
+    rl2.begin_task(seed=0)
+    one, _ = predictions(rl2, SEEN[:, None], deterministic=True)
+    rl2.begin_task(seed=1)
+    two, _ = predictions(rl2, SEEN[:, None], deterministic=True)
     np.testing.assert_array_equal(one, two)
 
 
-def test_predictions_are_repeated_with_the_seed_of_the_task(aiming):
+def test_predictions_are_repeated_with_the_seed_of_the_task(rl2):
     both = []
     for _ in range(2):
-        aiming.begin_task(seed=1)
-        both.append(predictions(aiming, AT_ZERO)[0])
+        rl2.begin_task(seed=1)
+        both.append(predictions(rl2, SEEN[:, None])[0])
     np.testing.assert_array_equal(*both)
 
 
-def test_environments_of_a_batch_draw_different_actions(aiming):
-    aiming.begin_task()
-    actions, _ = aiming.predict(np.zeros((4, 1)))
+def test_environments_of_a_batch_draw_different_actions(rl2):
+    rl2.begin_task()
+    actions, _ = rl2.predict(np.zeros((4, 2)))
     assert len(np.unique(actions)) > 1
 
 
-def test_predictions_are_inside_the_action_space(aiming):
-    aiming.begin_task()
-    actions, _ = predictions(aiming, np.zeros((8, 16, 1)))
-    assert all(aiming.action_space.contains(action) for action in actions.reshape(-1, 1))
+def test_predictions_are_inside_the_action_space(rl2):
+    rl2.begin_task()
+    actions, _ = predictions(rl2, np.zeros((8, 16, 2)))
+    assert all(rl2.action_space.contains(action) for action in actions.reshape(-1, 1))
 
 
 def test_prediction_needs_no_task_to_have_begun(silent):
@@ -289,12 +315,12 @@ def test_a_batch_of_dictionaries_is_a_dictionary_of_batches(silent):
 
 
 @pytest.mark.xfail(strict=True, reason="predict shows the first observation of a lifetime as last_result, act zeros")
-def test_predicting_with_rewards_is_acting(aiming):
+def test_predicting_with_rewards_is_acting(rl2):
     rewards = [0.0, -1.0, -0.5, -2.0]
-    aiming.begin_task()
-    acted = [aiming.act([0.5], reward, deterministic=True) for reward in rewards]
+    rl2.begin_task()
+    acted = [rl2.act([1.0, 0.5], reward, deterministic=True) for reward in rewards]
     state, predicted = None, []
     for reward in rewards:
-        action, state = aiming.predict(np.array([0.5]), state, deterministic=True, reward=np.array([reward]))
+        action, state = rl2.predict(np.array([1.0, 0.5]), state, deterministic=True, reward=np.array([reward]))
         predicted.append(action)
-    np.testing.assert_allclose(predicted, acted, atol=SAME_HIDDEN)
+    np.testing.assert_allclose(predicted, acted, atol=ROUNDING)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from rl_meta.tasks.bandit import Bandit
 from rl_meta.training.checkpoints import newest_checkpoint
 from rl_meta.training.config import RunConfig
 from rl_meta.training.metrics import read_lines
-from rl_meta.training.run import MOST_SKIPPED_UPDATES, interruptible, load_params, train_run
+from rl_meta.training.run import interruptible, load_params, train_run
 from rl_meta.types import Array, PyTree
 
 CLOSE = 1e-5
@@ -74,15 +75,27 @@ class Tally:
 class Faulty(Bandit):
     """A bandit that pays NaN in some of its tasks."""
 
-    share: Rate = 1.0
+    share: Rate = 0.06
 
     def step(self, key, state, action, task):
         made = super().step(key, state, action, task)
         return made._replace(reward=jnp.where(task.probabilities[0] < self.share, jnp.nan, made.reward))
 
 
+@dataclass(frozen=True)
+class Unfit(Tally):
+    """Finds out while it is traced that its settings contradict each other, as PPO does of its minibatches."""
+
+    def build(self, family, iterations):
+        def update(key, state, lifetimes):
+            raise UserError("sizes that do not fit")
+
+        return super().build(family, iterations)._replace(update=update)
+
+
 TALLY = RunConfig(Bandit(arms=2, pulls=4), Tally(), steps=ITERATIONS * 32, seed=3)
-SEGMENTS = RL2(memory=8, encoder=(8,), meta_batch_size=8, lifetime_episodes=2, segment_episodes=1)
+FAULTY = RunConfig(Faulty(arms=2, pulls=4), Tally(), steps=ITERATIONS * 32)
+SEGMENTS = RL2(memory=8, encoder=(), meta_batch_size=8, lifetime_episodes=2, segment_episodes=1)
 RECURRENT = RunConfig(Bandit(arms=2, pulls=4), SEGMENTS, steps=ITERATIONS * 32, seed=3)
 KILLED = """
 import os, signal, sys
@@ -298,9 +311,8 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
 @pytest.mark.xfail(strict=True, reason="config.json is written before the update is traced; metrics.jsonl stays open")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_run_that_cannot_be_compiled_leaves_its_directory_to_another(tmp_path):
-    odd = RunConfig(TALLY.family, RL2(memory=8, meta_batch_size=8, minibatches=3), steps=64)
-    with pytest.raises(UserError, match="cannot be cut into 3 equal minibatches"):
-        train_run(odd, tmp_path / "run")
+    with pytest.raises(UserError, match="sizes that do not fit"):
+        train_run(RunConfig(TALLY.family, Unfit()), tmp_path / "run")
     gc.collect()
     assert not (tmp_path / "run" / "config.json").exists()
 
@@ -322,30 +334,50 @@ def test_tensorboard_has_the_numbers_of_the_method(whole):
     assert "train/spread" in scalars(whole)
 
 
-def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path):
-    config = RunConfig(Faulty(arms=2, pulls=4, share=0.05), TALLY.method, steps=TALLY.steps)
-    directory = trained(config, tmp_path / "run")
-    skipped = [line["skipped_updates"][0] for line in metrics(directory)]
-    assert 0 < sum(skipped) < ITERATIONS
-    assert arrays(directory)[".meta.updates"].tolist() == [ITERATIONS - sum(skipped)]
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory):
+    """Which updates of a run were skipped, and its directory."""
+    directory = trained(FAULTY, tmp_path_factory.mktemp("runs") / "faulty")
+    return [line["skipped_updates"] == [1.0] for line in metrics(directory)], directory
 
 
 @pytest.fixture(scope="module")
 def diverged(tmp_path_factory):
+    """The same run, given up after two updates in a row."""
     directory = tmp_path_factory.mktemp("runs") / "diverged"
-    config = RunConfig(Faulty(arms=2, pulls=4), TALLY.method, steps=2 * MOST_SKIPPED_UPDATES * 32)
-    with pytest.raises(UserError, match=rf"the run has diverged: the last {MOST_SKIPPED_UPDATES} updates"):
-        train_run(config, directory)
-    return directory
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rl_meta.training.run.MOST_SKIPPED_UPDATES", 2)
+        with pytest.raises(UserError) as error:
+            train_run(FAULTY, directory)
+    return str(error.value), directory
 
 
-def test_a_run_that_has_diverged_is_ended(diverged):
-    assert len(metrics(diverged)) == MOST_SKIPPED_UPDATES
+def test_updates_that_are_not_finite_are_skipped_and_counted(faulty):
+    skipped, directory = faulty
+    assert 0 < sum(skipped) < ITERATIONS
+    assert arrays(directory)[".meta.updates"].tolist() == [ITERATIONS - sum(skipped)]
+
+
+def test_a_run_whose_updates_are_skipped_goes_on(faulty):
+    _, directory = faulty
+    assert np.isfinite(arrays(directory)[".meta.params['logits']"]).all()
+
+
+def test_returns_that_are_not_numbers_are_null_in_the_metrics(faulty):
+    skipped, directory = faulty
+    assert [line["return"] == [None] for line in metrics(directory)] == skipped
+
+
+def test_a_run_that_has_diverged_ends_after_so_many_skipped_updates_in_a_row(faulty, diverged):
+    pairs = list(pairwise(faulty[0]))
+    assert len(metrics(diverged[1])) == pairs.index((True, True)) + 2
+
+
+def test_a_run_that_has_diverged_says_what_to_do(diverged):
+    message, directory = diverged
+    assert message.startswith("the run has diverged: the last 2 updates of a seed were not finite")
+    assert message.endswith(f"Its last good state is in {directory}; lower the learning rate and train anew")
 
 
 def test_the_last_good_state_of_a_run_that_has_diverged_is_saved(diverged):
-    assert np.isfinite(arrays(diverged)[".meta.params['logits']"]).all()
-
-
-def test_returns_that_are_not_numbers_are_null_in_the_metrics(diverged):
-    assert metrics(diverged)[-1]["return"] == [None]
+    assert np.isfinite(arrays(diverged[1])[".meta.params['logits']"]).all()

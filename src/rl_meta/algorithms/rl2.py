@@ -19,7 +19,7 @@ from rl_meta.errors import UserError
 from rl_meta.policies.actor_critic import RecurrentActorCritic
 from rl_meta.policies.normaliser import size_of_all
 from rl_meta.policies.spaces import head_sizes
-from rl_meta.settings import Count, Range
+from rl_meta.settings import Count, Positive, Range
 from rl_meta.tasks.base import Family
 from rl_meta.types import Key
 
@@ -28,7 +28,9 @@ from rl_meta.types import Key
 class RL2(PPO):
     """Recurrent PPO over whole lifetimes."""
 
-    meta_batch_size: Count = 128
+    learning_rate: Positive = 2e-3
+    """Of Adam."""
+    meta_batch_size: Count = 64
     """Tasks lived in at the same time."""
     lifetime_episodes: Count | None = None
     """Full-length episodes in a lifetime; None: as many as the family says."""
@@ -38,8 +40,8 @@ class RL2(PPO):
     """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
     memory: Count = 64
     """Width of the GRU."""
-    memory_span: Annotated[float, Range(1)] = 100.0
-    """Up to how many steps a unit of the GRU remembers before training; 1: an ordinary initialisation."""
+    memory_span: Annotated[float, Range(1)] = 1.0
+    """Up to how many steps a unit of the GRU remembers before training; long ones help where evidence is counted."""
     encoder: tuple[Count, ...] = (64,)
     """Widths of tanh layers before the GRU."""
     heads: tuple[Count, ...] = ()
