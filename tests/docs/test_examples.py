@@ -28,7 +28,7 @@ def run(number, tmp_path, *arguments):
 
 
 def test_the_examples_are_numbered_from_one():
-    assert NUMBERS == [f"{i:02d}" for i in range(1, len(EXAMPLES) + 1)]
+    assert [f"{i:02d}" for i in range(1, len(EXAMPLES) + 1)] == NUMBERS
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)

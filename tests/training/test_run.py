@@ -95,7 +95,7 @@ class Unfit(Tally):
 
 TALLY = RunConfig(Bandit(arms=2, pulls=4), Tally(), steps=ITERATIONS * 32, seed=3)
 FAULTY = RunConfig(Faulty(arms=2, pulls=4), Tally(), steps=ITERATIONS * 32)
-SEGMENTS = RL2(memory=8, encoder=(), meta_batch_size=8, lifetime_episodes=2, segment_episodes=1)
+SEGMENTS = RL2(learning_rate=1e-3, memory=8, encoder=(), meta_batch_size=8, lifetime_episodes=2, segment_episodes=1)
 RECURRENT = RunConfig(Bandit(arms=2, pulls=4), SEGMENTS, steps=ITERATIONS * 32, seed=3)
 KILLED = """
 import os, signal, sys

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from rl_meta.numerics.moments import Moments
 from rl_meta.types import Array, Key, PyTree
 
-
 NARROW = 4
 """A layer is narrow if it has so many times fewer outputs than inputs."""
 
