@@ -84,53 +84,48 @@ def test_seeds_at_once_equal_seeds_one_by_one(name):
     closely(together, jax.tree.map(lambda *x: jnp.stack(x), *alone))
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_acting_is_the_same_compiled_and_not(name):
-    _, algorithm = made(name, "discrete")
+def newborn(name, family):
+    """`act` of a new agent that has just begun a task, as a function of its key."""
     method = small(name)
-    seen = method.view(FAMILIES["discrete"])
+    seen = method.view(FAMILIES[family])
+    algorithm = method.build(seen, 10)
     key = jax.random.key(3)
     params = algorithm.init(key).params
     adapted, memory = algorithm.adapter.begin(key, params)
-    task = seen.sample(key)
     collector = device_collector(algorithm.adapter, seen, method.shape(seen))
-    live = collector.begin(key, params, jax.tree.map(lambda x: x[None], task))
+    live = collector.begin(key, params, draw_tasks(seen, key, 1))
     inputs = jax.tree.map(lambda x: x[0, 0], live.inputs)
-    act = lambda: algorithm.adapter.act(key, params, adapted, memory, inputs)
-    closely(jax.jit(act)(), act())
+    return lambda key: algorithm.adapter.act(key, params, adapted, memory, inputs)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_acting_is_the_same_compiled_and_not(name):
+    act = newborn(name, "discrete")
+    closely(jax.jit(act)(jax.random.key(3)), act(jax.random.key(3)))
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_without_a_key_acting_does_not_depend_on_chance(name):
-    _, algorithm = made(name, "continuous")
-    method = small(name)
-    seen = method.view(FAMILIES["continuous"])
-    key = jax.random.key(3)
-    params = algorithm.init(key).params
-    adapted, memory = algorithm.adapter.begin(key, params)
-    collector = device_collector(algorithm.adapter, seen, method.shape(seen))
-    live = collector.begin(key, params, jax.tree.map(lambda x: x[None], seen.sample(key)))
-    inputs = jax.tree.map(lambda x: x[0, 0], live.inputs)
-    one, two = (algorithm.adapter.act(None, params, adapted, memory, inputs)[1] for _ in range(2))
-    np.testing.assert_array_equal(one, two)
+    act = newborn(name, "continuous")
+    np.testing.assert_array_equal(act(None)[1], act(None)[1])
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_later_reward_never_changes_an_earlier_action(name):
     method = small(name)
-    family = FAMILIES["discrete"]
-    seen = method.view(family)
+    seen = method.view(FAMILIES["discrete"])
     algorithm = method.build(seen, 10)
     params = algorithm.init(jax.random.key(0)).params
-    actions = []
-    for payment in (1.0, -5.0):
-        paid = _PaidLate(seen, payment)
-        collector = device_collector(algorithm.adapter, paid, method.shape(seen))
-        tasks = draw_tasks(seen, jax.random.key(1), 4)
+    tasks = draw_tasks(seen, jax.random.key(1), 4)
+
+    @jax.jit
+    def actions(payment):
+        collector = device_collector(algorithm.adapter, _PaidLate(seen, payment), method.shape(seen))
         live = collector.begin(jax.random.key(2), params, tasks)
-        steps = jax.jit(collector.collect)(jax.random.key(3), params, live, tasks)[1].steps
-        actions.append(np.asarray(steps.action[:, 0, :, :4]))
-    np.testing.assert_array_equal(*actions)
+        return collector.collect(jax.random.key(3), params, live, tasks)[1].steps.action
+
+    before, after = actions(1.0), actions(-5.0)
+    np.testing.assert_array_equal(before[:, 0, :, :4], after[:, 0, :, :4])
 
 
 @dataclasses.dataclass(frozen=True)
