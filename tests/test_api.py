@@ -204,7 +204,6 @@ def test_wrong_arguments_of_an_evaluation_are_refused(run, how, message):
         rl_meta.evaluate(run, **{"baselines": (), **how}, **OWN)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="evaluate does not hand `family` on to runs in `against`")
 def test_a_run_on_a_family_of_ones_own_can_stand_beside_another(run, tmp_path):
     (tmp_path / "config.json").write_text(RunConfig(Doors(), Scratch()).to_json())
     with pytest.raises(UserError, match="no checkpoint in"):

@@ -219,7 +219,6 @@ def test_another_run_stands_beside_it_on_the_same_tasks(rivals):
     assert found["baselines"]["rl2"]["stages"] == found["stages"]
 
 
-@pytest.mark.xfail(strict=True, reason="runs in `against` go by their method's name, so that one hides the other")
 def test_two_runs_of_one_method_stand_beside_it(rivals):
     _, found = rivals
     assert len(found["baselines"]) == 2
@@ -301,7 +300,6 @@ def test_a_rate_out_of_range_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="the progress bar is drawn before the settings are looked at")
 @pytest.mark.parametrize("command", ["train bandit rl2 --method.learning-rate -1", "train --resume x", "evaluate x"])
 def test_wrong_input_is_told_in_one_line(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

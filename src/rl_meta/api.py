@@ -58,9 +58,19 @@ def train(
     return Path(out)
 
 
-def resume(run: str | Path, *, report: Report = lambda line: None) -> Path:
-    """Continue a run that was stopped, to the same numbers as if it had not been."""
-    train_run(read_config(Path(run) / "config.json"), Path(run), report=report)
+def resume(
+    run: str | Path,
+    *,
+    report: Report = lambda line: None,
+    family: Family | None = None,
+    method: Method | None = None,
+) -> Path:
+    """Continue a run that was stopped, to the same numbers as if it had not been.
+
+    A family or method of your own has to be given again: nothing is imported because a file says so.
+    """
+    config = read_config(Path(run) / "config.json", family=family, method=method)
+    train_run(config, Path(run), report=report)
     return Path(run)
 
 
@@ -102,7 +112,7 @@ def evaluate(  # noqa: PLR0913
         raise unknown("way of acting", acting, ACTING)
     if tasks < 1 or baseline_tasks < 1:
         raise UserError(f"tasks must be at least 1, got {min(tasks, baseline_tasks)}")
-    others = [(Path(other), _rival(Path(other), config)) for other in against]
+    others = [(Path(other), _rival(Path(other), config, family)) for other in against]
     base = methods_needing_no_training(baselines)
     params = load_params(config, directory)
     drawn = draw_tasks(config.family, jax.random.key(seed), tasks, split)
@@ -112,7 +122,8 @@ def evaluate(  # noqa: PLR0913
     beside: dict[str, Any] = {}
     for other, its_config in others:
         its_scores = _live(its_config, load_params(its_config, other), drawn, seed, acting, progress)
-        beside[_name(methods.name_of(its_config.method), other)] = {"tasks": tasks, **summary(its_scores)}
+        name = _name(methods.name_of(its_config.method), other, {*beside, *base})
+        beside[name] = {"tasks": tasks, **summary(its_scores)}
     for name, settings in base.items():
         few = jax.tree.map(lambda x: x[:baseline_tasks], drawn)
         alone = RunConfig(config.family, settings, seeds=1)
@@ -147,15 +158,17 @@ def methods_needing_no_training(names: Sequence[str]) -> dict[str, Method]:
     return found
 
 
-def _rival(other: Path, config: RunConfig) -> RunConfig:
-    theirs = read_config(other / "config.json", family=None)
+def _rival(other: Path, config: RunConfig, family: Family | None) -> RunConfig:
+    theirs = read_config(other / "config.json", family=family)
     if theirs.family != config.family:
         raise UserError(f"{other} was trained on another family, {theirs.family}; expected {config.family}")
     return theirs
 
 
-def _name(method: str | None, directory: Path) -> str:
-    return method or directory.name
+def _name(method: str | None, directory: Path, taken: set[str]) -> str:
+    """The method's name; with the directory's, or all of it, where that name is taken."""
+    names = (method or directory.name, f"{method} ({directory.name})", f"{method} ({directory})")
+    return next((name for name in names if name not in taken), names[-1])
 
 
 def _live(config: RunConfig, params: PyTree, tasks: PyTree, seed: int, acting: str, progress: Progress) -> Scores:

@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except UserError as error:
         print(f"rl-meta: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("rl-meta: stopped", file=sys.stderr)
+        sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
 
@@ -109,7 +112,7 @@ def _train(words: list[str]) -> None:
         resumed = tyro.cli(ResumeOptions, args=words, prog="rl-meta train")
         with _training_bar() as say:
             _stoppable(lambda: api.resume(resumed.resume, report=say), resumed.resume)
-        print(f"trained: {resumed.resume}   next: rl-meta evaluate {resumed.resume}")
+        _say_trained(resumed.resume, as_json=resumed.json)
         return
     family, method, options = _train_options(words)
     out = options.out or _free_directory(f"{words[0]}-{words[1]}")
@@ -126,7 +129,11 @@ def _train(words: list[str]) -> None:
             ),
             out,
         )
-    print(f"trained: {out}   next: rl-meta evaluate {out}")
+    _say_trained(out, as_json=options.json)
+
+
+def _say_trained(run: Path, *, as_json: bool) -> None:
+    print(json.dumps({"run": str(run)}) if as_json else f"trained: {run}   next: rl-meta evaluate {run}")
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,8 @@ class ResumeOptions:
 
     resume: Path
     """The run directory."""
+    json: bool = False
+    """Print where the run is as one JSON object."""
 
 
 def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
@@ -167,6 +176,7 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
             ),
             ("seed", Annotated[int, tyro.conf.arg(help="The first seed.")], 0),
             ("seeds", Annotated[int, tyro.conf.arg(help="Seeds to train at once.")], 1),
+            ("json", Annotated[bool, tyro.conf.arg(help="Print where the run is as one JSON object.")], False),
             ("family", family, family()),
             ("method", method, method()),
         ],
@@ -197,7 +207,7 @@ def _stoppable(work: Callable[[], Any], directory: Path) -> None:
 
 @contextlib.contextmanager
 def _training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A progress bar with rate, return and time left; one line per call where there is no terminal."""
+    """A progress bar with rate, return and time left; where there is no terminal, a line for every tenth."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -218,12 +228,19 @@ def _training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as bar:
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         job = bar.add_task("training", total=None, rate="compiling ...", gain="-")
+        tenths = 0
 
         def say(line: dict[str, Any]) -> None:
+            nonlocal tenths
             known = [x for x in line["return"] if x is not None]
             gain = f"{sum(known) / len(known):.2f}" if known else "-"
+            done = 10 * line["env_steps"] // line["total_env_steps"]
+            if not console.is_terminal and done > tenths:
+                tenths = done
+                told = f"{line['env_steps']:,} steps, {line['steps_per_second']:,.0f} steps/s, return {gain}"
+                print(f"training {10 * done} %: {told}", file=sys.stderr)
             bar.update(
                 job,
                 completed=line["env_steps"],
@@ -278,7 +295,8 @@ def _evaluated(options: EvaluateOptions) -> dict[str, Any]:
 
     from rl_meta import api
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         jobs: dict[str, Any] = {}
 
         def say(what: str, done: int, total: int) -> None:
@@ -347,13 +365,16 @@ class ReportOptions:
 
     run: Positional[Path]
     """The run directory."""
+    json: bool = False
+    """Print where the page is as one JSON object."""
 
 
 def _report(words: list[str]) -> None:
     options = tyro.cli(ReportOptions, args=words, prog="rl-meta report")
     from rl_meta import api
 
-    print(f"written: {api.report(options.run)}")
+    page = api.report(options.run)
+    print(json.dumps({"report": str(page)}) if options.json else f"written: {page}")
 
 
 # ------------------------------------------------------------------------------------------------ demo

@@ -61,16 +61,25 @@ def _annotations(hint: Any) -> list[Range]:
 
 
 def check_settings(settings: Any) -> None:
-    """Raise `UserError` where a number (or one in a tuple) is outside of its field's range.
+    """Raise `UserError` where a number (or one in a tuple) is outside of its field's range, or is no number.
 
-    Values that are not Python numbers (tracers, in a sweep by `vmap`) pass.
+    Values that are not Python objects of settings at all (tracers, in a sweep by `vmap`) pass.
     """
+    hints = get_type_hints(type(settings))
     for name, allowed in ranges(type(settings)).items():
-        value = getattr(settings, name)
+        value, where = getattr(settings, name), f"{type(settings).__name__}.{name}"
         for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, str | bool | list | dict) or (number is None and not _holds(hints[name], type(None))):
+                raise UserError(f"{where} must be a number, got {number!r}")
+            if isinstance(number, float) and not _holds(hints[name], float):
+                raise UserError(f"{where} must be a whole number, got {number!r}")
             if isinstance(number, int | float) and not allowed.allows(number):
-                where = f"{type(settings).__name__}.{name}"
                 raise UserError(f"{where} must {allowed}, got {number!r}")
+
+
+def _holds(hint: Any, kind: type) -> bool:
+    """Is `kind` the type, or a part of it, as of `float | None` or `tuple[int, ...]`?"""
+    return hint is kind or any(_holds(part, kind) for part in getattr(hint, "__args__", ()))
 
 
 def to_plain(settings: Any) -> dict[str, Any]:

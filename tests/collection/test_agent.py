@@ -222,7 +222,6 @@ def predictions(agent, batches, **how):
     return np.array(actions), state
 
 
-@pytest.mark.xfail(strict=True, reason="predict returns a NumPy scalar where its signature promises an array")
 def test_a_single_environment_gets_a_single_action(guessing):
     guessing.begin_task()
     action, _ = guessing.predict(SEEN[0])
@@ -314,7 +313,6 @@ def test_a_batch_of_dictionaries_is_a_dictionary_of_batches(silent):
     assert action.tolist() == [1, 1, 1]
 
 
-@pytest.mark.xfail(strict=True, reason="predict shows the first observation of a lifetime as last_result, act zeros")
 def test_predicting_with_rewards_is_acting(rl2):
     rewards = [0.0, -1.0, -0.5, -2.0]
     rl2.begin_task()

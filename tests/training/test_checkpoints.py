@@ -78,7 +78,6 @@ def test_an_array_of_another_type_is_refused_by_name(tmp_path):
         load_checkpoint(saved, state())
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="_fitting wraps a key before it compares what it was saved as")
 @pytest.mark.parametrize("saved_as", [jnp.zeros((2, 4), jnp.uint32), jnp.zeros(2)])
 def test_a_key_of_another_kind_is_refused_by_name(tmp_path, saved_as):
     saved = save_checkpoint(tmp_path, 1, state()._replace(key=saved_as))

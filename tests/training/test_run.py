@@ -308,7 +308,6 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path):
         train_run(TALLY, tmp_path / "file" / "run")
 
 
-@pytest.mark.xfail(strict=True, reason="config.json is written before the update is traced; metrics.jsonl stays open")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_run_that_cannot_be_compiled_leaves_its_directory_to_another(tmp_path):
     with pytest.raises(UserError, match="sizes that do not fit"):

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rl_meta.algorithms.base import Adapter, Shape, birth_keys, keep_adapted, stage_keys
+from rl_meta.axes import select
 from rl_meta.collection.device import first_inputs
 from rl_meta.errors import UserError
 from rl_meta.policies.spaces import into_space, no_action
@@ -170,13 +171,15 @@ class Agent:
         first = np.zeros(count, bool) if episode_start is None else np.broadcast_to(episode_start, count)
         paid = np.zeros(count) if reward is None else np.broadcast_to(reward, count)
         begun = jnp.asarray(first | (state.calls == 0))
-        inputs = Inputs(obs, begun, jnp.asarray(state.last_action), jnp.asarray(paid, jnp.float32), obs)
+        obs = jax.tree.map(jnp.asarray, obs)
+        result = select(jnp.asarray(state.calls == 0), jax.tree.map(jnp.zeros_like, obs), obs)
+        inputs = Inputs(obs, begun, jnp.asarray(state.last_action), jnp.asarray(paid, jnp.float32), result)
         memory, action = self._predict(
             bool(deterministic), self._key, self._params, self._adapted, state.memory, inputs, state.calls
         )
         after = PredictState(jax.tree.map(np.asarray, memory), np.asarray(action), state.calls + 1)
         actions = np.asarray(into_space(self.action_space, action))
-        return (actions[0] if single else actions), after
+        return (actions[0, ...] if single else actions), after
 
 
 def _act_each(
@@ -205,7 +208,10 @@ def _as_in(space: spaces.Space, observation: Any) -> PyTree:
         if missing:
             raise UserError(f"the observation lacks {', '.join(sorted(missing))}")
         return {name: _as_in(part, observation[name]) for name, part in space.items()}
-    array = jnp.asarray(np.asarray(observation, jnp.float32 if isinstance(space, spaces.Box) else jnp.int32))
+    try:
+        array = jnp.asarray(np.asarray(observation, np.float32 if isinstance(space, spaces.Box) else np.int32))
+    except (TypeError, ValueError):
+        raise UserError(f"an observation must be numbers of {space}, got {observation!r}") from None
     if array.shape != (space.shape or ()):
         raise UserError(f"an observation must have the shape {space.shape} of {space}, got {array.shape}")
     return array
@@ -213,6 +219,7 @@ def _as_in(space: spaces.Space, observation: Any) -> PyTree:
 
 def _as_batch(space: spaces.Space, observation: Any) -> tuple[PyTree, bool]:
     """[n, ...] arrays, and whether it was a single observation."""
+    observation = observation if isinstance(observation, dict) else np.asarray(observation)
     leaf, of = observation, space
     while isinstance(of, spaces.Dict):
         name = next(iter(of.keys()))

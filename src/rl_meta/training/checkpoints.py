@@ -84,10 +84,11 @@ def _raw(leaf: Any) -> np.ndarray:
 
 def _fitting(array: np.ndarray, like: Any, where: str) -> jax.Array:
     """The array, if it has the shape and type of `like`."""
-    found = jax.random.wrap_key_data(jnp.asarray(array)) if _is_key(like) else jnp.asarray(array)
-    if found.shape != like.shape or found.dtype != like.dtype:
+    expected = jax.eval_shape(jax.random.key_data, like) if _is_key(like) else like
+    if array.shape != expected.shape or array.dtype != expected.dtype:
         raise UserError(
-            f"{where} is {found.dtype}{list(found.shape)}, expected {like.dtype}{list(like.shape)}: "
+            f"{where} is {array.dtype}{list(array.shape)}, expected {expected.dtype}{list(expected.shape)}: "
             "it was saved with other settings"
         )
-    return found
+    found = jnp.asarray(array)
+    return jax.random.wrap_key_data(found) if _is_key(like) else found

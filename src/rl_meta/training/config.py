@@ -88,7 +88,7 @@ def read_config(path: Path, *, family: Family | None = None, method: Method | No
         plain = json.loads(path.read_text())
         version = plain.pop("format")
         parts = plain.pop("family"), plain.pop("method")
-        names = [part.pop("name") for part in parts]
+        names = [str(part.pop("name")) for part in parts]
     except OSError as error:
         raise UserError(f"{path.parent} is not a run directory: cannot read {path.name} ({error.strerror})") from None
     except (ValueError, KeyError, AttributeError, TypeError):
@@ -98,14 +98,22 @@ def read_config(path: Path, *, family: Family | None = None, method: Method | No
             f"{path} has format {version}, this version of RL-Meta reads format {FORMAT}: "
             "install the version named in versions.json"
         )
+    stored = [{"name": name, **part} for name, part in zip(names, parts, strict=True)]
     own: dict[str, Any] = {
-        "family": family or _from_named(families, names[0], parts[0], path),
-        "method": method or _from_named(methods, names[1], parts[1], path),
+        "family": _same(families, family, stored[0], path) or _from_named(families, names[0], parts[0], path),
+        "method": _same(methods, method, stored[1], path) or _from_named(methods, names[1], parts[1], path),
     }
     known = {field.name for field in dataclasses.fields(RunConfig)} - own.keys()
     for name in plain.keys() - known:
         raise UserError(f"{path} has the unknown field {name!r}; known: {', '.join(sorted(known))}")
     return RunConfig(**own, **plain)
+
+
+def _same(kind: Kind, given: Any, stored: dict[str, Any], path: Path) -> Any:
+    """What was given, if the run was made with it; None where nothing was."""
+    if given is not None and json.loads(json.dumps(_named(kind, given))) != stored:
+        raise UserError(f"{path} was made with the {kind.name} {stored}, got {_named(kind, given)}")
+    return given
 
 
 def _from_named(kind: Kind, name: str, fields: dict[str, Any], path: Path) -> Any:

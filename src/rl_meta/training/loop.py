@@ -84,9 +84,3 @@ def returns(lifetimes: Lifetimes, stages: int) -> Info:
     began = jax.nn.one_hot(stage, stages) * whole[..., None]
     by_stage = (began * rewards_to_end[..., None]).sum((0, 1)) / began.sum((0, 1))
     return {"return": (rewards_to_end * whole).sum() / whole.sum(), "return_by_stage": by_stage}
-
-
-def mean_of(infos: list[Info]) -> Info:
-    """Mean over iterations, ignoring those in which a number was not defined."""
-    stacked = jax.tree.map(lambda *x: jnp.stack(x), *infos)
-    return jax.tree.map(lambda x: jnp.nanmean(x, 0), stacked)

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def compiled_calls(config: RunConfig, train: Trainer) -> tuple[Callable, Callabl
         shapes = jax.eval_shape(train.iterate, key, state)[1]
         nothing = jax.tree.map(lambda x: jnp.zeros((2, *x.shape)), shapes)
 
-        def iterate(_: int, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:
+        def iterate(_: jax.Array, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:
             state, sums = carry
             state, info = train.iterate(key, state)
             add = lambda s, x: s + jnp.stack([jnp.where(jnp.isnan(x), 0.0, x), 1.0 - jnp.isnan(x)])
@@ -89,15 +89,15 @@ def train_run(config: RunConfig, directory: Path, *, report: Report = lambda lin
     Raises:
         UserError: the directory holds another run, or the run has diverged (its last good state is saved).
     """
-    _prepare(directory, config)
     train, keys = build_trainer(config), root_keys(config)
     init, go_on = compiled_calls(config, train)
+    jax.eval_shape(go_on, keys, jax.eval_shape(init, keys), jnp.array(1))  # what cannot be compiled leaves no directory
+    _prepare(directory, config)
     state = _start(directory, init, keys)
     iteration = _iteration(state)
-    metrics = MetricsFiles(directory, iteration=iteration)
     save = lambda: save_checkpoint(directory / "checkpoints", iteration, state)
     saved, skipped = time.monotonic(), 0
-    with interruptible() as stop_asked:
+    with interruptible() as stop_asked, closing(MetricsFiles(directory, iteration=iteration)) as metrics:
         while iteration < config.iterations and not stop_asked():
             began = time.monotonic()
             count = min(config.iterations_per_call, config.iterations - iteration)
@@ -114,7 +114,6 @@ def train_run(config: RunConfig, directory: Path, *, report: Report = lambda lin
                 save()
                 saved = time.monotonic()
         save()
-        metrics.close()
         if skipped >= MOST_SKIPPED_UPDATES:
             raise UserError(
                 f"the run has diverged: the last {skipped} updates of a seed were not finite and were skipped. "
@@ -156,7 +155,7 @@ def _start(directory: Path, init: Callable, keys: Key) -> TrainState:
     return load_checkpoint(newest_checkpoint(checkpoints), jax.eval_shape(init, keys))
 
 
-def _line(config: RunConfig, iteration: int, count: int, seconds: float, info: Info) -> Line:
+def _line(config: RunConfig, iteration: int, count: int, seconds: float, info: dict[str, np.ndarray]) -> Line:
     per_second = count * config.steps_per_iteration * config.seeds / seconds
     return {
         "iteration": iteration,
