@@ -155,3 +155,20 @@ def test_fields_that_are_left_out_take_their_defaults():
 def test_an_unknown_field_is_refused_with_the_nearest_one():
     with pytest.raises(UserError, match=r"unknown field of Example 'cuont': did you mean 'count'\?"):
         from_plain(Example, {"cuont": 3})
+
+
+@dataclasses.dataclass(frozen=True)
+class Typed:
+    arms: Count = 5
+    rate: Positive | None = None
+
+
+@pytest.mark.parametrize("fields", [{"arms": "many"}, {"arms": None}, {"arms": True}, {"rate": "fast"}, {"rate": [1]}])
+def test_what_is_no_number_is_refused(fields):
+    with pytest.raises(UserError, match="must be a number"):
+        check_settings(Typed(**fields))
+
+
+def test_a_count_is_a_whole_number():
+    with pytest.raises(UserError, match=r"Typed.arms must be a whole number, got 2.5"):
+        check_settings(Typed(arms=2.5))
