@@ -44,14 +44,16 @@ def _score(name: str, result: dict[str, Any]) -> dict[str, float]:
 
 def speed_table() -> list[str]:
     """Environment steps per second beside named peers."""
-    rows = ["| what | RL-Meta | peer | ratio |", "|---|---|---|---|"]
+    rows = ["| what | RL-Meta | fastest peer | ratio | by CPU time |", "|---|---|---|---|---|"]
     result = _result("throughput") or {"rows": {}}
     for name, row in result["rows"].items():
-        if "ratio" not in row:
+        if not row["ratio"]:
             continue
-        peer = row["fastest_peer"]
-        rates = {who: entry["median_steps_per_second"] for who, entry in row["entries"].items() if entry}
-        rows.append(f"| {name} | {rates['ours']:,.0f} steps/s | {peer} {rates[peer]:,.0f} | {row['ratio']:.2f} |")
+        peer, of_cpu = row["ratio"]["to"], row["ratio_of_cpu_time"]
+        speed = {who: entry["median_steps_per_second"] for who, entry in row["entries"].items()}
+        envs = {who: entry["envs"] for who, entry in row["entries"].items()}
+        ours, theirs = (f"{speed[who]:,.0f} ({envs[who]} environments)" for who in ("ours", peer))
+        rows.append(f"| {name} | {ours} | {peer} {theirs} | {row['ratio']['value']:.1f} | {of_cpu['value']:.1f} |")
     return rows
 
 

@@ -8,18 +8,18 @@ from rl_meta.tasks.bandit import Bandit
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--out", default="runs/example-03", help="run directory")
-parser.add_argument("--steps", type=int, default=400_000, help="environment steps of training")
+parser.add_argument("--steps", type=int, default=200_000, help="environment steps of training")
 options = parser.parse_args()
 
 
 def show(line):
     """Called about 200 times in a run, with one line of metrics; lists have one number per seed."""
-    if line["iteration"] % 40 == 0:
+    if line["iteration"] % 50 == 0:
         print(f"{line['env_steps']:>9,} steps   return {line['return'][0]:.2f}")
 
 
-method = RL2(memory=32, learning_rate=3e-3)
-run = rl_meta.train(Bandit(arms=2, pulls=10), method, out=options.out, steps=options.steps, report=show)
+family, method = Bandit(arms=2, pulls=10), RL2(memory=32)
+run = rl_meta.train(family, method, out=options.out, steps=options.steps, report=show)
 
 evaluation = rl_meta.evaluate(run, tasks=10_000, baselines=())  # held-out tasks: `split="test"`
 print(f"10 pulls in an unknown task: {evaluation['lifetime']['mean']:.2f} (should be about 6.02, Bayes-optimal)")

@@ -16,9 +16,10 @@ from rl_meta.tasks.cartpole import CartPole
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--out", default="runs/example-06", help="run directory")
 parser.add_argument("--steps", type=int, default=800_000, help="environment steps of training")
+parser.add_argument("--tasks", type=int, default=20, help="lifetimes in each of the two environments")
 options = parser.parse_args()
 
-method = RL2(memory=32, meta_batch_size=32, learning_rate=2e-3)
+method = RL2(memory=32, meta_batch_size=32)
 agent = rl_meta.load(rl_meta.train(CartPole(horizon=100), method, out=options.out, steps=options.steps))
 
 
@@ -36,6 +37,6 @@ def first_episode(seed: int, *, exchanged: bool) -> int:
 
 
 for exchanged in (False, True):
-    lengths = [first_episode(seed, exchanged=exchanged) for seed in range(20)]
+    lengths = [first_episode(seed, exchanged=exchanged) for seed in range(options.tasks)]
     name = "left and right exchanged" if exchanged else "Gymnasium's CartPole-v1"
-    print(f"{name}, first episode: {np.mean(lengths):.0f} (should be about 99 of 100)")
+    print(f"{name}, first episode: {np.mean(lengths):.0f} (should be about 95 of 100)")

@@ -62,11 +62,11 @@ class HiddenNumber:
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--out", default="runs/example-07", help="run directory")
-parser.add_argument("--steps", type=int, default=600_000, help="environment steps of training")
+parser.add_argument("--steps", type=int, default=300_000, help="environment steps of training")
 options = parser.parse_args()
 
 family = HiddenNumber()
-run = rl_meta.train(family, RL2(memory=32, learning_rate=3e-3), out=options.out, steps=options.steps)
+run = rl_meta.train(family, RL2(memory=32, entropy_weight=0.1), out=options.out, steps=options.steps)
 evaluation = rl_meta.evaluate(run, family=family, tasks=2000, baselines=())
 for row, best in zip(evaluation["episodes"], (6.57, 8.00), strict=True):
     print(f"episode {row['episode'] + 1}: {row['mean']:.2f} (should be about {best:.2f})")
