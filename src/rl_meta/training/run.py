@@ -134,7 +134,7 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
     def ask(*_: Any) -> None:
         asked.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, ask)
     try:
