@@ -386,7 +386,7 @@ class DemoOptions:
 
     out: Path | None = None
     """Run directory; default runs/demo-N."""
-    steps: int = 2_000_000
+    steps: int = 3_000_000
     """Environment steps of training."""
 
 
