@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         if words[0] not in commands:
             raise unknown("command", words[0], commands)
-        _keep_compiled_programs()
+        _set_up_jax()
         commands[words[0]](words[1:])
     except UserError as error:
         print(f"rl-meta: {error}", file=sys.stderr)
@@ -60,8 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _keep_compiled_programs() -> None:
-    """Compiled programs are kept in the user's cache directory, so that a second start is fast."""
+def _set_up_jax() -> None:
+    """Keep compiled programs in the user's cache directory, for a fast second start; set what XLA needs to be sound."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rl-meta" / "jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
