@@ -10,7 +10,6 @@ import pytest
 from gymnasium import spaces
 
 import rl_meta
-from rl_meta import api
 from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape, keep_adapted
 from rl_meta.algorithms.scratch import Scratch
 from rl_meta.errors import UserError
@@ -190,7 +189,8 @@ def test_settings_that_change_the_parameters_do_not_fit_the_run(run):
     ("how", "message"),
     [
         ({"tasks": 0}, "tasks must be at least 1, got 0"),
-        ({"baseline_tasks": 0}, "tasks must be at least 1, got 0"),
+        ({"baseline_tasks": 0}, "baseline_tasks must be at least 1, got 0"),
+        ({"stages": -1}, "stages must be at least 1, got -1"),
         ({"split": "tset"}, "unknown split of Doors 'tset': did you mean 'test'"),
         ({"split": "extrapolation"}, "unknown split of Doors 'extrapolation': .*known: test, train"),
         ({"acting": "determinstic"}, "unknown way of acting 'determinstic': did you mean 'deterministic'"),
@@ -210,9 +210,22 @@ def test_a_run_on_a_family_of_ones_own_can_stand_beside_another(run, tmp_path):
         rl_meta.evaluate(run, tasks=TASKS, baselines=(), against=(tmp_path,), **OWN)
 
 
-def test_names_stand_for_default_settings():
-    known = api.methods_needing_no_training(("scratch",))
-    assert list(known) == ["scratch"]
+def test_a_baseline_may_have_settings(run):
+    short = Scratch(improvements=2, rollout_steps=4, copies=1)
+    evaluation = rl_meta.evaluate(run, tasks=TASKS, baselines=(short,), baseline_tasks=1, **OWN)
+    assert evaluation["baselines"]["scratch"]["tasks"] == 1
+
+
+def test_agents_can_live_longer_than_in_training(run):
+    evaluation = rl_meta.evaluate(run, tasks=TASKS, stages=5, baselines=(), **OWN)
+    assert len(evaluation["stages"]) == 5
+
+
+def test_a_run_stands_beside_itself_with_its_own_method(run):
+    rival = (run, OWN["method"])
+    evaluation = rl_meta.evaluate(run, tasks=TASKS, baselines=(), against=(rival,), **OWN)
+    (beside,) = evaluation["baselines"].values()
+    assert beside["stages"] == evaluation["stages"]
 
 
 def test_an_unknown_family_is_refused_with_the_nearest_one(tmp_path):

@@ -8,7 +8,7 @@ import rl_meta
 PACKAGE = Path(rl_meta.__file__).parent
 ROOMS = (
     *("errors", "settings", "types", "axes", "numerics", "tasks", "policies", "algorithms", "collection"),
-    *("evaluation", "training", "analysis", "api", "cli"),
+    *("evaluation", "training", "analysis", "comparison", "api", "commands", "cli"),
 )
 
 
@@ -25,7 +25,11 @@ def violations(package: Path, name: str) -> list[str]:  # noqa: C901 (one rule p
             target = node.module.split(".")[1:]
             if not target:
                 leaves = [alias.name for alias in node.names if alias.name in ROOMS]
-                found += [] if leaves and parts[0] == "cli" else [f"{file}:{node.lineno} imports {node.module}"]
+                found += (
+                    []
+                    if leaves and parts[0] in ("commands", "cli")
+                    else [f"{file}:{node.lineno} imports {node.module}"]
+                )
             elif package.joinpath(*target, "__init__.py").exists():
                 leaves = [package.joinpath(*target, f"{alias.name}.py").exists() for alias in node.names]
                 found += [] if all(leaves) else [f"{file}:{node.lineno} imports the package {node.module}"]

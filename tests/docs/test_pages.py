@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from rl_meta import api, cli
+from rl_meta import api, cli, comparison
 from rl_meta.training.catalogue import FAMILIES, METHODS, families, methods
 from rl_meta.training.config import RunConfig
 
@@ -65,8 +65,8 @@ def test_the_command_line_understands_every_command(line, monkeypatch, tmp_path)
 
     def evaluate(run, *, split, acting, baselines, **_):
         assert split in families.load("cartpole").splits
-        assert acting in api.ACTING
-        api.methods_needing_no_training(baselines)
+        assert acting in comparison.ACTING
+        comparison.needing_no_training(baselines, families.make("cartpole"))
         raise UnderstoodError
 
     def work(*_, **__):

@@ -87,6 +87,12 @@ def test_the_scores_of_both_ends_are_per_task(scores):
     assert adaptation(scores)["scores"]["last"] == expected.tolist()
 
 
+def test_the_first_tasks_can_be_looked_at_alone(scores):
+    few = scores.of_first(2)
+    np.testing.assert_array_equal(few.matrix("stages", 1), scores.matrix("stages", 1)[:, :2])
+    np.testing.assert_array_equal(few.matrix("lifetime"), scores.matrix("lifetime")[:, :2])
+
+
 def test_the_speedup_is_the_ratio_of_steps_to_the_same_return():
     assert speedup(rows(5, 9, steps=10), rows(1, 2, 6, 7)) == {
         "return": 5,

@@ -1,7 +1,7 @@
 """The adaptation curve: return on held-out tasks against environment steps spent in the task."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,13 @@ class Scores:
     def length(self, field: str) -> int:
         """How many stages or episodes every seed has."""
         return min(getattr(one, field).shape[1] for one in self.lived)
+
+    def of_first(self, tasks: int) -> "Scores":
+        """In the first so many tasks only."""
+        cut = lambda one: replace(
+            one, stages=one.stages[:tasks], episodes=one.episodes[:tasks], lifetime=one.lifetime[:tasks]
+        )
+        return Scores([cut(one) for one in self.lived])
 
 
 def summary(scores: Scores) -> dict[str, Any]:
@@ -62,8 +69,8 @@ def adaptation(scores: Scores) -> dict[str, Any]:
 def speedup(stages: list[Row], baseline: list[Row]) -> dict[str, Any]:
     """How many times fewer environment steps in the task than the baseline, for the agent's return of stage 0.
 
-    Steps are counted to the end of the stage, for both. Where the baseline never gets there, all its steps are
-    a lower bound (`at_least`).
+    Both are curves over the same tasks. Steps are counted to the end of the stage, for both. Where the baseline
+    never gets there, all its steps are a lower bound (`at_least`).
     """
     level, steps = stages[0]["mean"], stages[0]["env_steps"]
     reached = next((row["env_steps"] for row in baseline if row["mean"] >= level), None)

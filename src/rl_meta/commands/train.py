@@ -1,0 +1,100 @@
+"""`rl-meta train`: meta-train a method on a family, or continue a run."""
+
+import json
+from dataclasses import dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from rl_meta import api
+from rl_meta.commands.progress import stoppable, training_bar
+from rl_meta.training.catalogue import families, methods
+from rl_meta.training.config import RunConfig
+
+
+def run(words: list[str]) -> None:
+    """Train, say where the run is."""
+    if "--resume" in words or any(word.startswith("--resume=") for word in words):
+        resumed = tyro.cli(ResumeOptions, args=words, prog="rl-meta train")
+        with training_bar() as say:
+            stoppable(lambda: api.resume(resumed.resume, report=say), resumed.resume)
+        _say_trained(resumed.resume, as_json=resumed.json)
+        return
+    family, method, options = _train_options(words)
+    out = options.out or free_directory(f"{words[0]}-{words[1]}")
+    with training_bar() as say:
+        stoppable(
+            lambda: api.train(
+                family,
+                method,
+                out=out,
+                steps=options.steps,
+                seed=options.seed,
+                seeds=options.seeds,
+                report=say,
+            ),
+            out,
+        )
+    _say_trained(out, as_json=options.json)
+
+
+def _say_trained(run: Path, *, as_json: bool) -> None:
+    print(json.dumps({"run": str(run)}) if as_json else f"trained: {run}   next: rl-meta evaluate {run}")
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Continue a run that was stopped, to the same numbers as if it had not been."""
+
+    resume: Path
+    """The run directory."""
+    json: bool = False
+    """Print where the run is as one JSON object."""
+
+
+def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
+    """Family, method and options; the fields of the first two are options of this command."""
+    names = [word for word in words[:2] if not word.startswith("-")]
+    if len(names) < 2:
+        print(
+            "usage: rl-meta train FAMILY METHOD [--out DIR] [--steps N] [--seed S] [--seeds K] "
+            "[--family.FIELD V] [--method.FIELD V]\n       rl-meta train --resume DIR\n"
+        )
+        for kind in (families, methods):
+            print(f"{kind.name}: {', '.join(sorted(kind.table))}")
+        raise SystemExit(0 if {"-h", "--help"} & set(words) else 2)
+    family, method = families.load(names[0]), methods.load(names[1])
+    options = make_dataclass(
+        "TrainOptions",
+        [
+            (
+                "out",
+                Annotated[Path | None, tyro.conf.arg(help="Run directory; default runs/FAMILY-METHOD-N.")],
+                None,
+            ),
+            (
+                "steps",
+                Annotated[int, tyro.conf.arg(help="Environment steps over all lifetimes, per seed.")],
+                RunConfig.steps,
+            ),
+            ("seed", Annotated[int, tyro.conf.arg(help="The first seed.")], 0),
+            ("seeds", Annotated[int, tyro.conf.arg(help="Seeds to train at once.")], 1),
+            ("json", Annotated[bool, tyro.conf.arg(help="Print where the run is as one JSON object.")], False),
+            ("family", family, family()),
+            ("method", method, method()),
+        ],
+        frozen=True,
+    )
+    parsed: Any = tyro.cli(
+        options, args=words[2:], prog=f"rl-meta train {names[0]} {names[1]}", description="Meta-train."
+    )
+    return parsed.family, parsed.method, parsed
+
+
+def free_directory(stem: str) -> Path:
+    """runs/STEM-N with the smallest N that is free."""
+    index = 1
+    while (path := Path("runs") / f"{stem}-{index}").exists():
+        index += 1
+    return path
