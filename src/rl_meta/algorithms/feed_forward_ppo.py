@@ -27,8 +27,8 @@ from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, PyTree, Step
 
-BLOCK_ROWS = 2048
-"""Rows whose activations fit a core's cache."""
+BLOCK_ROWS = 4096
+"""Rows whose activations fit the caches of two cores, and whose products are large enough to be shared by them."""
 
 
 @dataclass(frozen=True)
