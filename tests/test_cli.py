@@ -255,6 +255,11 @@ def test_the_list_says_what_everything_is(kind, name, what):
     assert what in json.loads(say("list --json").out)[kind][name]
 
 
+def test_the_list_tells_everything_apart():
+    for entries in json.loads(say("list --json").out).values():
+        assert len(set(entries.values())) == len(entries)
+
+
 def test_the_list_is_for_people_as_well():
     said = say("list")
     assert all(name in said.out for name in (*FAMILIES, *METHODS))

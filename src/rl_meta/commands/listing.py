@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import tyro
 
-from rl_meta.training.catalogue import families, methods
+from rl_meta.training.catalogue import Kind, families, methods
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,7 @@ class ListOptions:
 def run(words: list[str]) -> None:
     """Print what there is."""
     options = tyro.cli(ListOptions, args=words, prog="rl-meta list")
-    found = {
-        kind.name: {name: _first_line(kind.load(name)) for name in sorted(kind.table)} for kind in (families, methods)
-    }
+    found = {kind.name: {name: _what_it_is(kind, name) for name in sorted(kind.table)} for kind in (families, methods)}
     if options.json:
         print(json.dumps(found, indent=1))
         return
@@ -32,7 +30,9 @@ def run(words: list[str]) -> None:
             print(f"  {name:20s} {line}")
 
 
-def _first_line(cls: type) -> str:
-    """What a family or method is: the headline of its module."""
-    headline = (sys.modules[cls.__module__].__doc__ or cls.__doc__ or "").strip().splitlines()[0]
+def _what_it_is(kind: Kind, name: str) -> str:
+    """The headline of its module, or of its class where a module has several."""
+    cls = kind.load(name)
+    alone = sum(path.startswith(f"{cls.__module__}:") for path in kind.table.values()) == 1
+    headline = ((sys.modules[cls.__module__] if alone else cls).__doc__ or "").strip().splitlines()[0]
     return headline.split(": ", 1)[-1] if headline.startswith("`") else headline

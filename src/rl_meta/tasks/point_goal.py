@@ -49,7 +49,7 @@ class PointGoalTask(NamedTuple):
 
 @dataclass(frozen=True)
 class PointGoal:
-    """Reward minus the distance to the goal, a point of the square [-0.5, 0.5]², until the point is there."""
+    """Walk to a hidden point of the square [-0.5, 0.5]²; the reward is minus the distance to it."""
 
     horizon: Count = 100
     """Steps after which an episode is truncated."""
@@ -98,7 +98,7 @@ class SparsePointGoalTask(NamedTuple):
 
 @dataclass(frozen=True)
 class SparsePointGoal:
-    """Reward 1 - distance within 0.2 of the goal, a point of the upper unit half circle; 0 elsewhere."""
+    """Walk to a hidden point of the upper half circle; rewarded within 0.2 of it only, with 1 - distance."""
 
     horizon: Count = 20
     """Steps after which an episode is truncated."""
