@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from gymnasium import spaces
 
-from rl_meta.algorithms.base import Adapter, MetaAlgorithm, keep_adapted
+from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape, keep_adapted
 from rl_meta.algorithms.ppo import (
     PPO,
     Decision,
@@ -23,12 +23,41 @@ from rl_meta.algorithms.ppo import (
     rows_from,
 )
 from rl_meta.axes import as_sequences, per_copy
+from rl_meta.errors import UserError
 from rl_meta.numerics.returns import gae, lifetime_discounts
 from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import distribution, flatten
+from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+
+
+@dataclass(frozen=True)
+class LifetimePPO(PPO):
+    """Settings of PPO over lifetimes, the base of those methods that use it."""
+
+    meta_batch_size: Count = 64
+    """Tasks lived in at the same time."""
+    lifetime_episodes: Count | None = None
+    """Full-length episodes in a lifetime; None: as many as the family says."""
+    segment_episodes: Count | None = None
+    """Episodes between two updates; the lifetime goes on after them. None: the whole lifetime."""
+    chunk_steps: Count | None = None
+    """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
+
+    def view(self, family: Family) -> Family:
+        """Nothing is revealed."""
+        return family
+
+    def shape(self, family: Family) -> Shape:
+        """A stage is one full-length episode's time; episodes run on across stages."""
+        stages = self.lifetime_episodes or family.episodes
+        shape = Shape(stages, 1, family.horizon, segment=self.segment_episodes, restart=False)
+        length = shape.steps_per_call
+        if self.chunk_steps and length % self.chunk_steps:
+            raise UserError(f"chunk_steps must divide the {length} steps of a segment, got {self.chunk_steps}")
+        return shape
 
 
 class Memory(NamedTuple):

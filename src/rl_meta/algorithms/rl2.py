@@ -12,11 +12,10 @@ are cut into chunks for back-propagation; every chunk starts from the memory tha
 from dataclasses import dataclass
 from typing import Annotated
 
-from rl_meta.algorithms.base import MetaAlgorithm, Shape
-from rl_meta.algorithms.ppo import PPO
-from rl_meta.algorithms.recurrent_ppo import recurrent_ppo
-from rl_meta.errors import UserError
+from rl_meta.algorithms.base import MetaAlgorithm
+from rl_meta.algorithms.recurrent_ppo import LifetimePPO, recurrent_ppo
 from rl_meta.policies.actor_critic import RecurrentActorCritic
+from rl_meta.policies.gru import GRU
 from rl_meta.policies.normaliser import size_of_all
 from rl_meta.policies.spaces import head_sizes
 from rl_meta.settings import Count, Positive, Range
@@ -25,19 +24,11 @@ from rl_meta.types import Key
 
 
 @dataclass(frozen=True)
-class RL2(PPO):
+class RL2(LifetimePPO):
     """Recurrent PPO over whole lifetimes."""
 
     learning_rate: Positive = 2e-3
     """Of Adam."""
-    meta_batch_size: Count = 64
-    """Tasks lived in at the same time."""
-    lifetime_episodes: Count | None = None
-    """Full-length episodes in a lifetime; None: as many as the family says."""
-    segment_episodes: Count | None = None
-    """Episodes between two updates; the lifetime goes on after them. None: the whole lifetime."""
-    chunk_steps: Count | None = None
-    """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
     memory: Count = 64
     """Width of the GRU."""
     memory_span: Annotated[float, Range(1)] = 1.0
@@ -47,30 +38,19 @@ class RL2(PPO):
     heads: tuple[Count, ...] = ()
     """Widths of tanh layers between the GRU and each output."""
 
-    def view(self, family: Family) -> Family:
-        """Nothing is revealed."""
-        return family
-
-    def shape(self, family: Family) -> Shape:
-        """A stage is one full-length episode's time; episodes run on across stages."""
-        stages = self.lifetime_episodes or family.episodes
-        shape = Shape(stages, 1, family.horizon, segment=self.segment_episodes, restart=False)
-        length = shape.steps_per_call
-        if self.chunk_steps and length % self.chunk_steps:
-            raise UserError(f"chunk_steps must divide the {length} steps of a segment, got {self.chunk_steps}")
-        return shape
-
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
         """See `Method`."""
+
+        def make_memory(size_in: int, key: Key) -> GRU:
+            return GRU(size_in, self.memory, span=self.memory_span, key=key)
 
         def make(key: Key) -> RecurrentActorCritic:
             return RecurrentActorCritic(
                 size_of_all(family.observation_space, family.action_space),
-                self.memory,
+                make_memory,
                 head_sizes(family.action_space),
                 encoder=self.encoder,
                 heads=self.heads,
-                span=self.memory_span,
                 key=key,
             )
 

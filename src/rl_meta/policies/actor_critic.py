@@ -1,13 +1,35 @@
 """Networks that choose actions and estimate values, from vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 
-from rl_meta.policies.gru import GRU
 from rl_meta.policies.layers import MLP, PolicyHead, ValueHead
-from rl_meta.types import Array, Key
+from rl_meta.types import Array, Key, PyTree
+
+
+@runtime_checkable
+class SequenceMemory(Protocol):
+    """What sequence policies remember with: a GRU, a transformer, ... Leading axes of the arrays are a batch."""
+
+    @property
+    def size(self) -> int:
+        """Width of the outputs."""
+
+    def start(self) -> PyTree:
+        """The memory at the start of a lifetime."""
+
+    def step(self, memory: PyTree, x: Array) -> tuple[PyTree, Array]:
+        """One step: memory, [..., in] -> memory, output [..., size]."""
+
+    def unroll(self, memory: PyTree, xs: Array) -> Array:
+        """From the memory before a sequence [T, ..., in], the outputs [T, ..., size] of T calls of `step`."""
+
+
+MakeMemory = Callable[[int, Key], SequenceMemory]
+"""(width of the inputs, key) -> memory."""
 
 
 class FeedForwardActorCritic(eqx.Module):
@@ -24,35 +46,31 @@ class FeedForwardActorCritic(eqx.Module):
 
 
 class RecurrentActorCritic(eqx.Module):
-    """Encoder, memory, and the two heads that read it.
-
-    `memory` may be any module with `start`, `step` and `unroll` as `GRU` has them.
-    """
+    """Encoder, memory, and the two heads that read it."""
 
     encoder: MLP | None
-    memory: GRU
+    memory: SequenceMemory
     policy: PolicyHead
     value: ValueHead
 
     def __init__(
         self,
         size_in: int,
-        size: int,
+        make_memory: MakeMemory,
         sizes: tuple[int, int],
         *,
         encoder: Sequence[int] = (),
         heads: Sequence[int] = (),
-        span: float = 1.0,
         key: Key,
     ) -> None:
-        """size: of the memory. encoder, heads: widths of hidden layers before and after it. span: see `GRU`."""
+        """encoder, heads: widths of hidden layers before and after the memory."""
         key_encoder, key_memory, key_policy, key_value = jax.random.split(key, 4)
         self.encoder = MLP(size_in, encoder, key=key_encoder) if encoder else None
-        self.memory = GRU(encoder[-1] if encoder else size_in, size, span=span, key=key_memory)
-        self.policy = PolicyHead(size, heads, sizes, key=key_policy)
-        self.value = ValueHead(size, heads, key=key_value)
+        self.memory = make_memory(encoder[-1] if encoder else size_in, key_memory)
+        self.policy = PolicyHead(self.memory.size, heads, sizes, key=key_policy)
+        self.value = ValueHead(self.memory.size, heads, key=key_value)
 
-    def start(self) -> Array:
+    def start(self) -> PyTree:
         """The memory at the start of a lifetime."""
         return self.memory.start()
 
@@ -60,12 +78,12 @@ class RecurrentActorCritic(eqx.Module):
         """[..., in] -> what the memory reads."""
         return x if self.encoder is None else self.encoder(x)
 
-    def step(self, memory: Array, x: Array) -> tuple[Array, Array, Array]:
-        """[..., H], [..., in] -> memory, parameters of the policy, value."""
+    def step(self, memory: PyTree, x: Array) -> tuple[PyTree, Array, Array]:
+        """memory, [..., in] -> memory, parameters of the policy, value."""
         memory, y = self.memory.step(memory, self.encode(x))
         return memory, self.policy(y), self.value(y)
 
-    def unroll(self, memory: Array, xs: Array) -> tuple[Array, Array]:
-        """[..., H], [T, ..., in] -> parameters of the policy [T, ...] and values [T, ...]."""
+    def unroll(self, memory: PyTree, xs: Array) -> tuple[Array, Array]:
+        """memory, [T, ..., in] -> parameters of the policy [T, ...] and values [T, ...]."""
         ys = self.memory.unroll(memory, self.encode(xs))
         return self.policy(ys), self.value(ys)

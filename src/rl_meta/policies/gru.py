@@ -17,7 +17,7 @@ from rl_meta.types import Array, Key
 
 
 class GRU(eqx.Module):
-    """A memory that sequence policies are built on: `start`, `step`, `unroll`."""
+    """See `actor_critic.SequenceMemory`."""
 
     weight_input: Array
     """[in, 3 H], in the order r, z, n."""
@@ -41,6 +41,11 @@ class GRU(eqx.Module):
         keep = jnp.log(jax.random.uniform(key_span, (size,), minval=1.0, maxval=span))
         self.bias = jnp.zeros(3 * size).at[size : 2 * size].set(keep)
         self.bias_new = jnp.zeros(size)
+
+    @property
+    def size(self) -> int:
+        """H."""
+        return len(self.bias_new)
 
     def start(self) -> Array:
         """The memory at the start of a lifetime, [H]."""

@@ -76,11 +76,23 @@ class MLP(eqx.Module):
             x = jnp.tanh(layer(x))
         return last(x) if self.final else jnp.tanh(last(x))
 
+    def rescaled(self, old: Moments, new: Moments) -> "MLP":
+        """The network whose outputs mean the same in the units of `new` as this one's did in those of `old`.
+
+        PopArt (van Hasselt et al. 2016, eq. 9).
+        """
+        last = self.layers[-1]
+        weight = last.weight * (old.std / new.std)
+        bias = (old.std * last.bias + old.mean - new.mean) / new.std
+        where = lambda mlp: (mlp.layers[-1].weight, mlp.layers[-1].bias)
+        return eqx.tree_at(where, self, (weight, bias))
+
 
 class PolicyHead(eqx.Module):
     """From features to the parameters of the distribution over actions (see `spaces.distribution`)."""
 
-    mlp: MLP
+    mlp: Any
+    """An `MLP`, or what stands for one and reads more than features (see `hypernetwork`)."""
     free: Array
     """[m] Parameters that do not depend on the state: the log standard deviations; empty where discrete."""
 
@@ -88,31 +100,25 @@ class PolicyHead(eqx.Module):
         self.mlp = MLP(size_in, widths, sizes[0], gain=0.01, key=key)
         self.free = jnp.full(sizes[1], -0.5)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, *inputs: Array) -> Array:
         """[..., in] -> [..., outputs + m]."""
-        out = self.mlp(x)
+        out = self.mlp(*inputs)
         return jnp.concatenate([out, jnp.broadcast_to(self.free, (*out.shape[:-1], *self.free.shape))], -1)
 
 
 class ValueHead(eqx.Module):
     """From features to a value."""
 
-    mlp: MLP
+    mlp: Any
+    """As of `PolicyHead`."""
 
     def __init__(self, size_in: int, widths: Sequence[int], *, key: Key) -> None:
         self.mlp = MLP(size_in, widths, 1, gain=1.0, key=key)
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, *inputs: Array) -> Array:
         """[..., in] -> [...]."""
-        return self.mlp(x)[..., 0]
+        return self.mlp(*inputs)[..., 0]
 
     def rescaled(self, old: Moments, new: Moments) -> "ValueHead":
-        """The head whose outputs mean the same in the units of `new` as this one's did in those of `old`.
-
-        PopArt (van Hasselt et al. 2016, eq. 9).
-        """
-        last = self.mlp.layers[-1]
-        weight = last.weight * (old.std / new.std)
-        bias = (old.std * last.bias + old.mean - new.mean) / new.std
-        where = lambda head: (head.mlp.layers[-1].weight, head.mlp.layers[-1].bias)
-        return eqx.tree_at(where, self, (weight, bias))
+        """See `MLP.rescaled`."""
+        return eqx.tree_at(lambda head: head.mlp, self, self.mlp.rescaled(old, new))

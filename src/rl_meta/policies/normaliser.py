@@ -37,7 +37,7 @@ class Normaliser(NamedTuple):
         return jnp.where(is_continuous(space), self.obs.standardise(flat), flat)
 
     def see_all(self, obs_space: spaces.Space, action_space: spaces.Space, inputs: Inputs) -> Array:
-        """All that an agent with a memory needs: observation, first flag, last action, reward and result.
+        """All that an agent with a memory needs: observation (it comes first), last result, action, reward, first flag.
 
         Rewards are scaled, not shifted: their sign is kept.
         """

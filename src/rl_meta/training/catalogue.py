@@ -19,10 +19,12 @@ FAMILIES = {
 }
 
 METHODS = {
+    "hypernetwork": "rl_meta.algorithms.hypernetwork:Hypernetwork",
     "multitask": "rl_meta.algorithms.multitask:MultiTask",
     "oracle": "rl_meta.algorithms.oracle:Oracle",
     "rl2": "rl_meta.algorithms.rl2:RL2",
     "scratch": "rl_meta.algorithms.scratch:Scratch",
+    "transformer": "rl_meta.algorithms.transformer:Transformer",
 }
 
 

@@ -1,0 +1,78 @@
+"""In-context agents reach the known answers of their probes, with either layer."""
+
+import jax
+import numpy as np
+import pytest
+
+from rl_meta.algorithms.transformer import Transformer
+from rl_meta.errors import UserError
+from rl_meta.evaluation.lifetimes import live_through
+from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.grid_navigation import GridNavigation
+from rl_meta.tasks.probes import LookOrPull, OneArmPays
+from rl_meta.training.config import RunConfig
+from rl_meta.training.run import build_trainer
+
+LAYERS = ["attention", "linear-recurrence"]
+SMALL = {"width": 16, "attention_heads": 2, "encoder": (16,), "learning_rate": 5e-3}
+
+
+def adapts(config, tasks=400):
+    """Lifetimes in new tasks after the whole run."""
+    train, key = build_trainer(config), jax.random.key(config.seed)
+    go = lambda state, _: (train.iterate(key, state)[0], None)
+    state = jax.jit(lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0])()
+    drawn = draw_tasks(config.family, jax.random.key(99), tasks, "test")
+    adapter = config.method.build(config.family, config.iterations).adapter
+    return live_through(adapter, state.meta.params, config.family, config.shape, drawn, jax.random.key(7))
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_it_pulls_the_arm_that_pays_from_the_second_pull_on(layer):
+    family = OneArmPays(end=0.0, horizon=1)
+    method = Transformer(layer=layer, blocks=1, lifetime_episodes=6, **SMALL)
+    lived = adapts(RunConfig(family, method, steps=120_000))
+    np.testing.assert_allclose(lived.episodes.mean(0), [0.5, 1, 1, 1, 1, 1], atol=0.06)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_it_uses_the_last_observation_of_an_episode(layer):
+    method = Transformer(layer=layer, blocks=1, lifetime_episodes=3, **SMALL)
+    lived = adapts(RunConfig(LookOrPull(), method, steps=250_000))
+    np.testing.assert_allclose(lived.episodes.mean(0), [0, 1, 1], atol=0.12)
+
+
+def test_attention_learns_in_segments_of_lifetimes_through_a_window():
+    """It has to look back into the segment before, but never further than four steps."""
+    family = OneArmPays(end=0.0, horizon=2)
+    method = Transformer(blocks=1, lifetime_episodes=6, segment_episodes=2, context=4, **SMALL)
+    lived = adapts(RunConfig(family, method, steps=250_000))
+    np.testing.assert_allclose(lived.episodes.mean(0), [1.5, 2, 2, 2, 2, 2], atol=0.12)
+
+
+def test_a_linear_recurrence_learns_in_chunks():
+    family = OneArmPays(end=0.0, horizon=2)
+    method = Transformer(layer="linear-recurrence", blocks=1, lifetime_episodes=6, chunk_steps=4, **SMALL)
+    lived = adapts(RunConfig(family, method, steps=250_000))
+    np.testing.assert_allclose(lived.episodes.mean(0), [1.5, 2, 2, 2, 2, 2], atol=0.12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layer": "atention"}, "unknown layer 'atention': did you mean 'attention'"),
+        ({"chunk_steps": 5}, "attention cannot begin in the middle of a lifetime .* got chunk_steps 5"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, message):
+    with pytest.raises(UserError, match=message):
+        RunConfig(Bandit(pulls=10), Transformer(**settings))
+
+
+@pytest.mark.learning
+@pytest.mark.parametrize("layer", LAYERS)
+def test_it_searches_a_grid_and_goes_straight_to_the_goal_ever_after(layer):
+    method = Transformer(layer=layer, meta_batch_size=256, discount=0.97, trace=0.9)
+    lived = adapts(RunConfig(GridNavigation(), method, steps=6_000_000), tasks=1_000)
+    assert lived.lifetime.mean() >= 34
