@@ -57,20 +57,21 @@ class BeliefEncoder(eqx.Module):
 class Decoder(eqx.Module):
     """A prediction from every pair of a latent and a query.
 
-    A network of [latent, query] whose first layer is computed as the sum of its two halves: K latents and M queries
-    cost K + M products there and K M additions.
+    Both are embedded, and a network reads the two embeddings together. Its first layer is computed as the sum of its
+    two halves, so that all products but those of the last layers are per latent or per query, not per pair.
     """
 
-    of_latent: Linear
-    of_query: Linear
+    of_latent: MLP
+    of_query: MLP
     rest: MLP
 
     def __init__(self, latent: int, query: int, widths: Sequence[int], size_out: int, *, key: Key) -> None:
-        """widths: of the tanh layers, one or more."""
+        """widths: of the embeddings' tanh layer, and of the tanh layers after them; two or more."""
         key_latent, key_query, key_rest = jax.random.split(key, 3)
-        self.of_latent = Linear(latent, widths[0], key=key_latent)
-        self.of_query = Linear(query, widths[0], key=key_query)
-        self.rest = MLP(widths[0], widths[1:], size_out, key=key_rest)
+        embedding, joint, *rest = widths
+        self.of_latent = MLP(latent, (embedding,), joint, key=key_latent)
+        self.of_query = MLP(query, (embedding,), joint, key=key_query)
+        self.rest = MLP(joint, rest, size_out, key=key_rest)
 
     def __call__(self, latents: Array, queries: Array) -> Array:
         """[..., K, d], [..., M, query] -> [..., K, M, out]: of every query, given every latent."""

@@ -23,6 +23,7 @@ METHODS = {
     "oracle": "rl_meta.algorithms.oracle:Oracle",
     "rl2": "rl_meta.algorithms.rl2:RL2",
     "scratch": "rl_meta.algorithms.scratch:Scratch",
+    "varibad": "rl_meta.algorithms.varibad:VariBAD",
 }
 
 
