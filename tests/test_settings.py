@@ -17,6 +17,7 @@ from rl_meta.settings import (
     Rate,
     check_settings,
     from_plain,
+    is_off,
     ranges,
     to_plain,
 )
@@ -172,3 +173,10 @@ def test_what_is_no_number_is_refused(fields):
 def test_a_count_is_a_whole_number():
     with pytest.raises(UserError, match=r"Typed.arms must be a whole number, got 2.5"):
         check_settings(Typed(arms=2.5))
+
+
+def test_only_the_number_zero_is_off():
+    assert is_off(0.0)
+    assert is_off(0)
+    assert not is_off(1e-9)
+    jax.vmap(lambda weight: (weight, pytest.fail("a tracer is off") if is_off(weight) else weight))(jnp.zeros(2))

@@ -77,6 +77,11 @@ def check_settings(settings: Any) -> None:
                 raise UserError(f"{where} must {allowed}, got {number!r}")
 
 
+def is_off(weight: Any) -> bool:
+    """Is a weight the number 0, so that what it weighs need not exist? A tracer never is."""
+    return isinstance(weight, int | float) and weight == 0
+
+
 def _holds(hint: Any, kind: type) -> bool:
     """Is `kind` the type, or a part of it, as of `float | None` or `tuple[int, ...]`?"""
     return hint is kind or any(_holds(part, kind) for part in getattr(hint, "__args__", ()))

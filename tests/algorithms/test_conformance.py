@@ -29,6 +29,8 @@ SMALL = {
     "copies": 2,
     "hidden": (8,),
     "memory": 8,
+    "decoder": (8, 8),
+    "vae_updates": 2,
 }
 CLOSE = 1e-4
 """Batched products are rounded otherwise than single ones."""

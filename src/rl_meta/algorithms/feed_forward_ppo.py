@@ -12,17 +12,17 @@ from rl_meta.algorithms.ppo import (
     PolicyParams,
     PolicyState,
     Rows,
+    after_seeing,
     descend,
     explained_variance,
     ppo_loss,
-    renormalised,
     rows_from,
 )
 from rl_meta.numerics.returns import gae
 from rl_meta.policies.actor_critic import FeedForwardActorCritic
 from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser
-from rl_meta.policies.spaces import distribution, flat_size, flatten, head_sizes
+from rl_meta.policies.spaces import distribution, flat_size, head_sizes
 from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, PyTree, Step
@@ -103,27 +103,26 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
             settings=settings,
             optimiser=optimiser,
             loss=loss,
-            block=_block_rows(),
+            block=block_rows(),
         )
         target = advantage + value
         params = PolicyParams(network, normaliser)
         if settings.normalise:
-            flat = flatten(obs_space, steps.inputs.obs).reshape(target.size, -1)
-            params = renormalised(params, normaliser.observe(flat, steps.reward.ravel(), target.ravel()))
+            params = after_seeing(params, obs_space, steps, target)
         info = {**info, "explained_variance": explained_variance(value, target)}
         return PolicyState(params, optimiser_state), info
 
     return Learner(init, act, improve)
 
 
-def _block_rows() -> int | None:
+def block_rows() -> int | None:
     """How many rows to compute at once; None: as many as there are."""
     return BLOCK_ROWS if jax.default_backend() == "cpu" else None
 
 
 def _in_blocks(function: Callable[[Array], Array], x: Array) -> Array:
     """A row-wise function of x [B, ...], computed block by block where that is faster."""
-    block = _block_rows()
+    block = block_rows()
     if not block or len(x) <= block or len(x) % block:
         return function(x)
     return jax.lax.map(function, x.reshape(-1, block, *x.shape[1:])).reshape(-1)

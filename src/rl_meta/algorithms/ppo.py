@@ -11,12 +11,13 @@ import optax
 from gymnasium import spaces
 
 from rl_meta.errors import UserError
+from rl_meta.numerics.returns import gae, lifetime_discounts
 from rl_meta.numerics.shuffling import shuffled
 from rl_meta.numerics.surrogates import approximate_kl, clipped_surrogate, clipped_value_loss, standardised
 from rl_meta.policies.normaliser import Normaliser
-from rl_meta.policies.spaces import distribution
+from rl_meta.policies.spaces import distribution, flatten
 from rl_meta.settings import Count, NotNegative, Positive, Rate
-from rl_meta.types import Array, Info, Key, PyTree
+from rl_meta.types import Array, Info, Key, PyTree, Step
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,24 @@ def gradient_in_blocks(loss: Loss, network: PyTree, rows: Rows, block: int | Non
     return jax.tree.map(lambda x: x * (block / count), total)
 
 
+def lifetime_advantages(
+    steps: Step, value: Array, time: Array, next_value: Array, over: Array, *, settings: PPO, horizon: int
+) -> Array:
+    """[B, L] of sequences of steps; the ends of episodes are no boundaries.
+
+    value, time: [B, L] values, and steps since the episode began; next_value: [B] after the last step, which counts
+    unless the lifetime is `over` [B] with it.
+    """
+
+    def one(steps: Step, value: Array, time: Array, next_value: Array, over: Array) -> Array:
+        end = jnp.zeros(value.shape, bool).at[-1].set(over)
+        discount = lifetime_discounts(steps.terminated, time, discount=settings.discount, horizon=horizon)
+        later = jnp.append(value[1:], next_value)
+        return gae(steps.reward, value, later, end, end, discount=discount, trace=settings.trace)
+
+    return jax.vmap(one)(steps, value, time, next_value, over)
+
+
 def rows_from(
     normaliser: Normaliser,
     *,
@@ -202,6 +221,13 @@ def rows_from(
 def explained_variance(value: Array, target: Array) -> Array:
     """1 − Var[R − V] / Var[R]: 1 is a perfect value function, 0 a constant one."""
     return 1 - jnp.var(target - value) / (jnp.var(target) + 1e-8)
+
+
+def after_seeing(params: PolicyParams, obs_space: spaces.Space, steps: Step, target: Array) -> PolicyParams:
+    """Running statistics after a batch of steps and value targets [B, T], with a value head that fits them."""
+    flat = flatten(obs_space, steps.inputs.obs)
+    seen = params.normaliser.observe(flat.reshape(target.size, -1), steps.reward.ravel(), target.ravel())
+    return renormalised(params, seen)
 
 
 def renormalised(params: PolicyParams, seen: Normaliser) -> PolicyParams:

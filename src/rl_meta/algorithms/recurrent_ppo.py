@@ -16,21 +16,28 @@ from rl_meta.algorithms.ppo import (
     PolicyParams,
     PolicyState,
     Rows,
+    after_seeing,
     descend,
     explained_variance,
+    lifetime_advantages,
     ppo_loss,
-    renormalised,
     rows_from,
 )
 from rl_meta.axes import as_sequences, per_copy
+<<<<<<< HEAD
 from rl_meta.errors import UserError
 from rl_meta.numerics.returns import gae, lifetime_discounts
 from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import distribution, flatten
 from rl_meta.settings import Count
+=======
+from rl_meta.policies.layers import functional
+from rl_meta.policies.normaliser import Normaliser
+from rl_meta.policies.spaces import distribution
+>>>>>>> varibad
 from rl_meta.tasks.base import Family
-from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
 
 
 @dataclass(frozen=True)
@@ -152,9 +159,7 @@ def recurrent_ppo(
         target = advantage + value
         after = PolicyParams(network, params.normaliser)
         if settings.normalise:
-            flat = flatten(agent.obs_space, steps.inputs.obs)
-            seen = params.normaliser.observe(flat.reshape(-1, flat.shape[-1]), steps.reward.ravel(), target.ravel())
-            after = renormalised(after, seen)
+            after = after_seeing(after, agent.obs_space, steps, target)
         return PolicyState(after, optimiser_state), info | {"explained_variance": explained_variance(value, target)}
 
     return MetaAlgorithm(Adapter(agent.begin, agent.act, keep_adapted), init, update, segments=True)
@@ -163,18 +168,11 @@ def recurrent_ppo(
 def _advantages(
     agent: RecurrentAgent, settings: PPO, horizon: int, params: PolicyParams, lifetimes: Lifetimes
 ) -> Array:
-    """[B, L] of all sequences; the ends of episodes are no boundaries."""
+    """[B, L] of all sequences, bootstrapped from what the agent would see next."""
     steps, copies = as_sequences(lifetimes.steps), lifetimes.steps.reward.shape[2]
     _, _, next_value = agent.look(params, per_copy(lifetimes.end.memory).hidden, per_copy(lifetimes.end.inputs))
-
-    def one(steps: Step, next_value: Array, over: Array) -> Array:
-        value, time = steps.extras.decision.value, steps.extras.time
-        end = jnp.zeros(value.shape, bool).at[-1].set(over)
-        discount = lifetime_discounts(steps.terminated, time, discount=settings.discount, horizon=horizon)
-        later = jnp.append(value[1:], next_value)
-        return gae(steps.reward, value, later, end, end, discount=discount, trace=settings.trace)
-
-    return jax.vmap(one)(steps, next_value, jnp.repeat(lifetimes.over, copies))
+    value, time, over = steps.extras.decision.value, steps.extras.time, jnp.repeat(lifetimes.over, copies)
+    return lifetime_advantages(steps, value, time, next_value, over, settings=settings, horizon=horizon)
 
 
 def _rows(

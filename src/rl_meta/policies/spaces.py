@@ -39,6 +39,13 @@ def flatten(space: spaces.Space, x: PyTree) -> Array:
     raise _unsupported("observation", space)
 
 
+def blank(space: spaces.Space) -> PyTree:
+    """Zeros of the shape and type of one observation."""
+    if isinstance(space, spaces.Dict):
+        return {name: blank(part) for name, part in space.items()}
+    return jnp.zeros(space.shape or (), jax.dtypes.canonicalize_dtype(space.dtype))
+
+
 def is_continuous(space: spaces.Space) -> np.ndarray:
     """[flat_size] bool: which entries of the vector are measurements (and may be normalised), not one-hot."""
     if isinstance(space, spaces.Dict):

@@ -24,7 +24,11 @@ METHODS = {
     "oracle": "rl_meta.algorithms.oracle:Oracle",
     "rl2": "rl_meta.algorithms.rl2:RL2",
     "scratch": "rl_meta.algorithms.scratch:Scratch",
+<<<<<<< HEAD
     "transformer": "rl_meta.algorithms.transformer:Transformer",
+=======
+    "varibad": "rl_meta.algorithms.varibad:VariBAD",
+>>>>>>> varibad
 }
 
 
