@@ -78,9 +78,10 @@ def load(run: str | Path, *, seed_index: int = 0, family: Family | None = None, 
     if not 0 <= seed_index < config.seeds:
         raise UserError(f"seed_index must be from 0 to {config.seeds - 1}, got {seed_index}")
     view = config.method.view(config.family)
-    adapter = config.method.build(view, config.iterations).adapter
+    algorithm = config.method.build(view, config.iterations)
     params = jax.tree.map(lambda x: x[seed_index], load_params(config, directory))
-    return Agent(adapter, params, config.shape, view.observation_space, view.action_space)
+    seen = view.observation_space, view.action_space
+    return Agent(algorithm.adapter, params, config.shape, *seen, best=deterministic(algorithm))
 
 
 def report(run: str | Path) -> Path:

@@ -54,8 +54,8 @@ class Contender:
         """The agents of all seeds, each in every one of the tasks [N]."""
         config, count = self.config, len(jax.tree.leaves(tasks)[0])
         family = config.method.view(config.family)
-        adapter = config.method.build(family, config.iterations).adapter
-        adapter = deterministic(adapter) if acting == "deterministic" else adapter
+        algorithm = config.method.build(family, config.iterations)
+        adapter = deterministic(algorithm) if acting == "deterministic" else algorithm.adapter
         params = load_params(config, self.directory) if self.directory else None
         lived = []
         for index in range(config.seeds):

@@ -7,6 +7,7 @@ import pytest
 
 from rl_meta.algorithms.base import (
     Adapter,
+    MetaAlgorithm,
     Shape,
     birth_keys,
     deterministic,
@@ -116,13 +117,22 @@ def test_agents_that_do_not_learn_keep_what_they_have():
     assert keep_adapted(KEY, PARAMS, adapted, steps) is adapted
 
 
-def test_a_deterministic_adapter_acts_without_a_key():
+def algorithm_of(adapter, **more):
+    return MetaAlgorithm(adapter, lambda key: (), lambda key, state, lifetimes: (state, {}), **more)
+
+
+def test_an_agent_at_its_best_acts_without_a_key():
     shows_key = LEARNER._replace(act=lambda key, *rest: (key, *rest))
-    assert deterministic(shows_key).act(KEY, 1, 2, 3, 4) == (None, 1, 2, 3, 4)
+    assert deterministic(algorithm_of(shows_key)).act(KEY, 1, 2, 3, 4) == (None, 1, 2, 3, 4)
 
 
-def test_a_deterministic_adapter_begins_and_learns_as_before():
-    assert deterministic(LEARNER)[::2] == LEARNER[::2]
+def test_an_agent_at_its_best_begins_and_learns_as_before():
+    assert deterministic(algorithm_of(LEARNER))[::2] == LEARNER[::2]
+
+
+def test_a_method_may_say_how_its_agent_acts_at_its_best():
+    own = LEARNER._replace(act=lambda key, *rest: "own")
+    assert deterministic(algorithm_of(LEARNER, best=own)) is own
 
 
 @pytest.mark.parametrize(("segment", "expected"), [(None, 6), (2, 2), (6, 6)])

@@ -31,6 +31,10 @@ SMALL = {
     "memory": 8,
     "decoder": (8, 8),
     "vae_updates": 2,
+    "train_tasks": 5,
+    "capacity_steps": 64,
+    "batch_tasks": 2,
+    "batch_steps": 8,
 }
 CLOSE = 1e-4
 """Batched products are rounded otherwise than single ones."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import special, stats
 
-from rl_meta.numerics.distributions import Categorical, DiagonalNormal
+from rl_meta.numerics.distributions import Categorical, DiagonalNormal, TanhNormal
 
 ROUNDING = 1e-5
 """Relative, of single-precision logarithms and sums of a few of them."""
@@ -116,3 +116,66 @@ def test_the_gradient_of_a_log_probability_scatters_nothing(policy, action):
 def test_a_scatter_would_be_seen():
     gradient = jax.grad(lambda x: x[jnp.arange(4), jnp.zeros(4, jnp.int32)].sum())
     assert "scatter" in str(jax.make_jaxpr(gradient)(jnp.zeros((4, 3))))
+
+
+# ------------------------------------------------------------------------------------------------ TanhNormal
+
+SQUASHED = TanhNormal(jnp.array([0.4]), jnp.array([-0.3]))
+GRID = jnp.linspace(-1, 1, 200_001)[1:-1]
+"""Of the actions, without the bounds."""
+
+
+def integral(values):
+    return float(jnp.trapezoid(values, GRID))
+
+
+@pytest.mark.parametrize(("mean", "log_std"), [(0.0, 0.0), (0.4, -0.3), (-1.5, -2.0), (0.2, 0.3)])
+def test_the_density_of_a_squashed_normal_integrates_to_one(mean, log_std):
+    policy = TanhNormal(jnp.array([mean]), jnp.array([log_std]))
+    assert integral(jnp.exp(policy.log_prob(GRID[:, None]))) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(("mean", "log_std"), [(0.0, 0.0), (0.4, -0.3), (-1.5, -2.0), (0.2, 0.3)])
+def test_the_entropy_of_a_squashed_normal_is_the_integral_of_its_definition(mean, log_std):
+    policy = TanhNormal(jnp.array([mean]), jnp.array([log_std]))
+    log_prob = policy.log_prob(GRID[:, None])
+    assert float(policy.entropy()) == pytest.approx(-integral(jnp.exp(log_prob) * log_prob), abs=1e-3)
+
+
+def test_samples_of_a_squashed_normal_follow_its_density():
+    keys = jax.random.split(jax.random.key(0), 20_000)
+    drawn = jax.vmap(SQUASHED.sample)(keys)
+    below = integral(jnp.exp(SQUASHED.log_prob(GRID[:, None])) * (GRID < 0.2))
+    assert float((drawn < 0.2).mean()) == pytest.approx(below, abs=0.02)  # standard error 0.004
+
+
+def test_the_density_returned_with_a_sample_is_that_of_the_sample():
+    action, log_prob = SQUASHED.sample_and_log_prob(jax.random.key(1))
+    np.testing.assert_allclose(log_prob, SQUASHED.log_prob(action), rtol=1e-4)
+
+
+@pytest.mark.parametrize("mean", [20.0, -20.0])
+def test_densities_are_finite_where_the_action_is_rounded_to_a_bound(mean):
+    policy = TanhNormal(jnp.array([mean]), jnp.array([0.0]))
+    action, log_prob = policy.sample_and_log_prob(None)
+    assert abs(float(action[0])) == 1.0
+    exact = -0.5 * np.log(2 * np.pi) - 2 * (np.log(2) - 20)
+    assert float(log_prob) == pytest.approx(exact, rel=1e-5)
+    assert np.isfinite(float(policy.log_prob(action)))
+
+
+def test_the_gradient_through_a_saturated_sample_is_finite():
+    def loss(mean):
+        action, log_prob = TanhNormal(mean, jnp.array([2.0])).sample_and_log_prob(jax.random.key(0))
+        return action.sum() + log_prob
+
+    assert np.isfinite(float(jax.grad(loss)(jnp.array([50.0]))[0]))
+
+
+def test_a_squashed_normal_sums_over_the_dimensions_of_the_action():
+    both = TanhNormal(jnp.array([0.4, -1.0]), jnp.array([-0.3, 0.1]))
+    parts = [TanhNormal(both.mean[i : i + 1], both.log_std[i : i + 1]) for i in range(2)]
+    action = jnp.array([0.3, -0.7])
+    expected = sum(part.log_prob(action[i : i + 1]) for i, part in enumerate(parts))
+    np.testing.assert_allclose(both.log_prob(action), expected, rtol=1e-5)
+    np.testing.assert_allclose(both.entropy(), sum(part.entropy() for part in parts), rtol=1e-5)

@@ -37,6 +37,9 @@ class MetaAlgorithm(NamedTuple):
     """(key, meta_state, lifetimes) -> meta_state, info."""
     segments: bool = False
     """May `update` be given parts of lifetimes?"""
+    best: Adapter | None = None
+    """How the agent acts at its best: without the noise of training, but exploring where its method means it to. It
+    begins and learns like `adapter`, on the same parameters. None: by acting without a key."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,11 @@ def keep_adapted(key: Key | None, params: PyTree, adapted: PyTree, steps: Step) 
     return adapted
 
 
-def deterministic(adapter: Adapter) -> Adapter:
+def deterministic(algorithm: MetaAlgorithm) -> Adapter:
+    """The agent at its best: see `MetaAlgorithm.best`."""
+    return algorithm.best or without_a_key(algorithm.adapter)
+
+
+def without_a_key(adapter: Adapter) -> Adapter:
     """The same agent, always taking its best action."""
     return adapter._replace(act=lambda key, *rest: adapter.act(None, *rest))

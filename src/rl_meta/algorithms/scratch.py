@@ -67,4 +67,5 @@ class Scratch(FeedForwardPPO):
         def update(key: Key, state: Nothing, lifetimes: Lifetimes) -> tuple[Nothing, Info]:
             return state, {}
 
-        return MetaAlgorithm(Adapter(begin, act, learn), init, update)
+        adapter = Adapter(begin, act, learn)
+        return MetaAlgorithm(adapter, init, update, best=adapter)  # it cannot learn without trying

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnasium import spaces
 
-from rl_meta.algorithms.base import Adapter, Shape, birth_keys, keep_adapted, stage_keys
+from rl_meta.algorithms.base import Adapter, Shape, birth_keys, keep_adapted, stage_keys, without_a_key
 from rl_meta.axes import select
 from rl_meta.collection.device import first_inputs
 from rl_meta.errors import UserError
@@ -40,16 +40,19 @@ class Agent:
         shape: Shape,
         observation_space: spaces.Space,
         action_space: spaces.Space,
+        *,
+        best: Adapter | None = None,
     ) -> None:
-        """params: meta-parameters of one seed."""
+        """params: meta-parameters of one seed. best: how it acts deterministically; None: without a key."""
         self.observation_space = observation_space
         self.action_space = action_space
         self._adapter, self._params, self._shape = adapter, params, shape
         self._keys = jax.jit(lambda key, stage: stage_keys(key, stage, shape.copies, shape.steps))
         self._begin = jax.jit(adapter.begin)
-        self._act = jax.jit(adapter.act)
+        best = best or without_a_key(adapter)
+        self._act, self._act_best = jax.jit(adapter.act), jax.jit(best.act)
         self._learn = jax.jit(adapter.learn)
-        self._predict = jax.jit(partial(_act_each, adapter), static_argnums=0)
+        self._predict, self._predict_best = jax.jit(partial(_act_each, adapter)), jax.jit(partial(_act_each, best))
         self._key: Key | None = None
 
     def begin_task(self, seed: int = 0) -> None:
@@ -83,7 +86,7 @@ class Agent:
             terminated: whether the previous action ended the episode.
             truncated: whether a time limit did.
             final_observation: the last observation of the episode that ended, where one did and it is known.
-            deterministic: take the best action instead of drawing one.
+            deterministic: act at its best instead of as in training (see `MetaAlgorithm.best`).
 
         Returns:
             An action inside `action_space`.
@@ -99,8 +102,9 @@ class Agent:
         else:
             final = obs if final_observation is None else _as_in(self.observation_space, final_observation)
             self._go_on(self._inputs, obs, final, float(reward), ended=(bool(terminated), bool(truncated)))
-        key = None if deterministic else self._stage_keys[0][self._copy, self._time, 0]
-        memory, action, extras = self._act(key, self._params, self._adapted, self._memories[self._copy], self._inputs)
+        act = self._act_best if deterministic else self._act
+        key, memory = self._stage_keys[0][self._copy, self._time, 0], self._memories[self._copy]
+        memory, action, extras = act(key, self._params, self._adapted, memory, self._inputs)
         self._memories[self._copy] = memory
         self._last = action, extras
         return np.asarray(into_space(self.action_space, action))
@@ -153,7 +157,7 @@ class Agent:
             observation: of one environment, or [n, ...].
             state: as returned by the last call.
             episode_start: [n] bool.
-            deterministic: take the best action instead of drawing one.
+            deterministic: act at its best instead of as in training (see `MetaAlgorithm.best`).
             reward: [n] what the last actions brought. Stable-Baselines3's tools do not pass it; an agent whose
                 memory needs it then sees zeros.
 
@@ -174,9 +178,8 @@ class Agent:
         obs = jax.tree.map(jnp.asarray, obs)
         result = select(jnp.asarray(state.calls == 0), jax.tree.map(jnp.zeros_like, obs), obs)
         inputs = Inputs(obs, begun, jnp.asarray(state.last_action), jnp.asarray(paid, jnp.float32), result)
-        memory, action = self._predict(
-            bool(deterministic), self._key, self._params, self._adapted, state.memory, inputs, state.calls
-        )
+        act_each = self._predict_best if deterministic else self._predict
+        memory, action = act_each(self._key, self._params, self._adapted, state.memory, inputs, state.calls)
         after = PredictState(jax.tree.map(np.asarray, memory), np.asarray(action), state.calls + 1)
         actions = np.asarray(into_space(self.action_space, action))
         return (actions[0, ...] if single else actions), after
@@ -184,7 +187,6 @@ class Agent:
 
 def _act_each(
     adapter: Adapter,
-    deterministic: bool,  # noqa: FBT001
     key: Key,
     params: PyTree,
     adapted: PyTree,
@@ -196,7 +198,7 @@ def _act_each(
 
     def one(index: Array, memory: PyTree, inputs: Inputs, calls: Array) -> tuple[PyTree, PyTree]:
         own = jax.random.fold_in(jax.random.fold_in(key, index), calls)
-        return adapter.act(None if deterministic else own, params, adapted, memory, inputs)[:2]
+        return adapter.act(own, params, adapted, memory, inputs)[:2]
 
     return jax.vmap(one)(jnp.arange(len(calls)), memory, inputs, calls)
 

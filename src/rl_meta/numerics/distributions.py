@@ -9,15 +9,22 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rl_meta.types import Array, Key
 
 LOG_TWO_PI = math.log(2 * math.pi)
+NEAREST_TO_ONE = 1 - 2.0**-24
+"""The largest float32 below 1."""
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
+QUADRATURE_NODES = _NODES.astype(np.float32)
+QUADRATURE_WEIGHTS = (_WEIGHTS / _WEIGHTS.sum()).astype(np.float32)
+"""E[f(x)] ≈ Σ weight f(node) of a standard normal x."""
 
 
 @runtime_checkable
 class Distribution(Protocol):
-    """Over actions, in the units of the action space."""
+    """Over actions, in the units of the action space (of `TanhNormal`: of half its width)."""
 
     def sample(self, key: Key | None) -> Array:
         """One action per batch element; the mode when `key` is None."""
@@ -72,3 +79,39 @@ class DiagonalNormal(NamedTuple):
         """See `Distribution`."""
         per_dimension = self.log_std + 0.5 * (LOG_TWO_PI + 1)
         return jnp.broadcast_to(per_dimension, self.mean.shape).sum(-1)
+
+
+class TanhNormal(NamedTuple):
+    """tanh(u) with independent normal u: over (−1, 1)ᵈ (Haarnoja et al. 2018, appendix C).
+
+    `mean` and `log_std` [..., d] are those of u.
+    """
+
+    mean: Array
+    log_std: Array
+
+    def sample(self, key: Key | None) -> Array:
+        """See `Distribution`. Without a key it is tanh of the mean: the median."""
+        return self.sample_and_log_prob(key)[0]
+
+    def sample_and_log_prob(self, key: Key | None) -> tuple[Array, Array]:
+        """An action and its log-density, differentiable in the parameters through both; exact near the bounds."""
+        before = DiagonalNormal(self.mean, self.log_std)
+        u = before.sample(key)
+        return jnp.tanh(u), before.log_prob(u) - log_slope_of_tanh(u).sum(-1)
+
+    def log_prob(self, action: Array) -> Array:
+        """See `Distribution`. Actions closer to a bound than float32 resolves count as if they were there."""
+        u = jnp.arctanh(jnp.clip(action, -NEAREST_TO_ONE, NEAREST_TO_ONE))
+        return DiagonalNormal(self.mean, self.log_std).log_prob(u) - log_slope_of_tanh(u).sum(-1)
+
+    def entropy(self) -> Array:
+        """See `Distribution`. H[u] + E[log(1 − tanh² u)], the expectation by Gauss-Hermite quadrature."""
+        u = self.mean[..., None] + jnp.exp(self.log_std)[..., None] * QUADRATURE_NODES
+        lost = (log_slope_of_tanh(u) * QUADRATURE_WEIGHTS).sum((-1, -2))
+        return DiagonalNormal(self.mean, self.log_std).entropy() + lost
+
+
+def log_slope_of_tanh(u: Array) -> Array:
+    """log(1 − tanh² u) = 2 (log 2 − u − softplus(−2 u)), which does not underflow for large |u|."""
+    return 2 * (math.log(2.0) - u - jax.nn.softplus(-2 * u))

@@ -1,6 +1,11 @@
-"""Families made from families. `reveal_task` shows the agent what is hidden: for the oracle baseline."""
+"""Families made from families.
+
+`reveal_task` shows the agent what is hidden: for the oracle baseline. `FiniteTasks` trains on a fixed number of tasks:
+for methods that keep what they have lived through task by task.
+"""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -8,28 +13,22 @@ import numpy as np
 from gymnasium import spaces
 
 from rl_meta.errors import UserError
-from rl_meta.tasks.base import Family, Transition
+from rl_meta.settings import Count
+from rl_meta.tasks.base import Family, Transition, draw_tasks
 from rl_meta.types import Array, Key, PyTree
 
 
 @dataclass(frozen=True)
-class RevealTask:
-    """The same family, observed as a dictionary of the `observation` and the `task`.
-
-    `task` is a float32 vector of all hidden parameters in the order of the task's fields: numbers scaled so
-    that the bounds of `task_space` are -1 and 1 (extrapolation tasks exceed them), unscaled where there are
-    no bounds, and one-hot where they are discrete.
-    """
+class Wrapped:
+    """A family that is another one in all that it does not say itself."""
 
     family: Family
-    """Whose tasks are revealed."""
+    """Which one."""
 
     @property
-    def observation_space(self) -> spaces.Dict:
-        """What the family shows, and the task."""
-        size = spaces.flatdim(self.family.task_space)
-        task = spaces.Box(-np.inf, np.inf, (size,))
-        return spaces.Dict([("observation", self.family.observation_space), ("task", task)])
+    def observation_space(self) -> spaces.Space:
+        """The family's."""
+        return self.family.observation_space
 
     @property
     def action_space(self) -> spaces.Space:
@@ -60,6 +59,31 @@ class RevealTask:
         """The family's."""
         return self.family.sample(key, split)
 
+    def reset(self, key: Key, task: PyTree) -> tuple[PyTree, PyTree]:
+        """The family's."""
+        return self.family.reset(key, task)
+
+    def step(self, key: Key, state: PyTree, action: PyTree, task: PyTree) -> Transition:
+        """The family's."""
+        return self.family.step(key, state, action, task)
+
+
+@dataclass(frozen=True)
+class RevealTask(Wrapped):
+    """The same family, observed as a dictionary of the `observation` and the `task`.
+
+    `task` is a float32 vector of all hidden parameters in the order of the task's fields: numbers scaled so
+    that the bounds of `task_space` are -1 and 1 (extrapolation tasks exceed them), unscaled where there are
+    no bounds, and one-hot where they are discrete.
+    """
+
+    @property
+    def observation_space(self) -> spaces.Dict:
+        """What the family shows, and the task."""
+        size = spaces.flatdim(self.family.task_space)
+        task = spaces.Box(-np.inf, np.inf, (size,))
+        return spaces.Dict([("observation", self.family.observation_space), ("task", task)])
+
     def reset(self, key: Key, task: PyTree) -> tuple[PyTree, dict[str, PyTree]]:
         """The family's, with the task revealed."""
         state, obs = self.family.reset(key, task)
@@ -78,6 +102,34 @@ class RevealTask:
 def reveal_task(family: Family) -> RevealTask:
     """`family` with its tasks shown in the observation."""
     return RevealTask(family)
+
+
+@dataclass(frozen=True)
+class FiniteTasks(Wrapped):
+    """The same family with a fixed table of training tasks; the other splits are as they were."""
+
+    count: Count = 100
+    """Rows of the table."""
+    seed: int = 0
+    """Decides which tasks of the train split are in it."""
+
+    @cached_property
+    def table(self) -> PyTree:
+        """All training tasks [count, ...], NumPy arrays also when asked for while JAX traces."""
+        with jax.ensure_compile_time_eval():
+            return jax.tree.map(np.asarray, draw_tasks(self.family, jax.random.key(self.seed), self.count))
+
+    def sample(self, key: Key, split: str = "train") -> PyTree:
+        """A row of the table; of another split, a task of the family."""
+        if split != "train":
+            return self.family.sample(key, split)
+        row = jax.random.randint(key, (), 0, self.count)
+        return jax.tree.map(lambda x: jnp.asarray(x)[row], self.table)
+
+    def row_of(self, task: PyTree) -> Array:
+        """Which row of the table a training task is (int32), by exact comparison; of equal rows the first."""
+        equal = lambda rows, x: (rows == x).reshape(self.count, -1).all(1)
+        return jnp.stack(jax.tree.leaves(jax.tree.map(equal, self.table, task))).all(0).argmax().astype(jnp.int32)
 
 
 def _to_vector(value: Array, space: spaces.Space) -> Array:
