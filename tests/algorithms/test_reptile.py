@@ -55,7 +55,7 @@ def outputs(family, method, params, obs):
 
 @pytest.mark.parametrize("family", [OneArmPays(), Pendulum(horizon=8)], ids=["discrete", "continuous"])
 def test_one_task_one_improvement_and_the_whole_way_is_ppo(family):
-    method = Reptile(**SMALL | {"meta_batch_size": 1, "improvements": 1})
+    method = Reptile(**SMALL | {"meta_batch_size": 1, "improvements": 1}, keep_noise=False)
     lived = Lived(method, family)
     scratch = feed_forward_ppo(Scratch(improvements=1, hidden=(8,), anneal_to=1.0), family, 1)
     _, key_learn = stage_keys(lived.lifetimes.start.key[0], jnp.array(0), method.copies, method.rollout_steps)
@@ -63,6 +63,16 @@ def test_one_task_one_improvement_and_the_whole_way_is_ppo(family):
     expected = jax.jit(scratch.improve)(key_learn, scratch.start(lived.before.params), steps)[0]
     assert_close(lived.after.params, expected.params)
     assert float(lived.info["distance"]) > 0.01
+
+
+def test_noise_is_kept_or_averaged():
+    free = lambda params: np.asarray(params.network.policy.free)
+    lived = Lived(Reptile(**SMALL), Pendulum(horizon=8))
+    np.testing.assert_array_equal(free(lived.after.params), free(lived.before.params))
+    averaged = Lived(Reptile(**SMALL, keep_noise=False), Pendulum(horizon=8))
+    mean = free(averaged.lifetimes.end.adapted.params).mean(0)
+    np.testing.assert_allclose(free(averaged.after.params), mean, rtol=ROUNDING)
+    assert free(averaged.after.params) != free(averaged.before.params)
 
 
 def test_without_a_rate_the_meta_parameters_stay():
@@ -134,7 +144,9 @@ def test_weights_favour_what_they_say(weighting):
 def test_the_rate_falls_linearly_to_its_fraction():
     algorithm = Reptile(**SMALL, outer_rate=0.8, outer_anneal_to=0.25).build(OneArmPays(), 10)
     lived = Lived(Reptile(**SMALL), OneArmPays())
-    rate = lambda i: algorithm.update(jax.random.key(0), lived.before._replace(iteration=jnp.array(i)), lived.lifetimes)[1]
+    rate = lambda i: algorithm.update(
+        jax.random.key(0), lived.before._replace(iteration=jnp.array(i)), lived.lifetimes
+    )[1]
     np.testing.assert_allclose([rate(i)["outer_rate"] for i in (0, 5, 10, 50)], [0.8, 0.5, 0.2, 0.2], rtol=1e-6)
 
 
@@ -168,35 +180,36 @@ def test_an_unknown_weighting_is_refused_with_the_nearest_one():
 # ------------------------------------------------------------------------------------------- known answers
 
 
-def learning_curves(family, method, steps, stages, tasks=32):
-    """Return by stage in new tasks, of Reptile and of PPO with the same settings from a random start."""
+def trained(family, method, steps):
+    """The meta-parameters after the whole run."""
     config = RunConfig(family, method, steps=steps)
     train = build_trainer(config)
     go = lambda state, _: (train.iterate(jax.random.key(0), state)[0], None)
-    state = jax.jit(lambda: jax.lax.scan(go, train.init(jax.random.key(0)), length=config.iterations)[0])()
-    shared = {
-        name: getattr(method, name) for name in ("learning_rate", "anneal_to", "copies", "rollout_steps", "hidden")
-    }
-    scratch = Scratch(improvements=stages, **shared)
-    drawn = draw_tasks(family, jax.random.key(99), tasks, "test")
-    curves = []
-    for agent, params in ((method, state.meta.params), (scratch, ())):
-        shape = replace(agent.shape(family), stages=stages)
-        lived = live_through(agent.build(family, 1).adapter, params, family, shape, drawn, jax.random.key(7))
-        curves.append(lived.stages.mean(0))
-    return curves
+    return jax.jit(lambda: jax.lax.scan(go, train.init(jax.random.key(0)), length=config.iterations)[0])().meta.params
+
+
+def learning_curve(family, method, params, stages):
+    """Return by stage in new tasks."""
+    drawn = draw_tasks(family, jax.random.key(99), 24, "test")
+    shape = replace(method.shape(family), stages=stages)
+    lived = live_through(method.build(family, 1).adapter, params, family, shape, drawn, jax.random.key(7))
+    return lived.stages.mean(0)
 
 
 def test_reptile_learns_which_arm_pays_faster_than_from_scratch():
     family = OneArmPays(end=0.0, horizon=6)
     method = Reptile(improvements=4, rollout_steps=12, hidden=(16,), learning_rate=3e-3)
-    reptile, scratch = learning_curves(family, method, steps=60_000, stages=12)
+    reptile = learning_curve(family, method, trained(family, method, 60_000), stages=12)
+    scratch = Scratch(rollout_steps=12, hidden=(16,), learning_rate=3e-3, anneal_to=1.0)
+    scratch = learning_curve(family, scratch, (), stages=12)
     np.testing.assert_allclose(reptile[0], 3.0, atol=0.6)
     assert reptile[4] > 5.4 > scratch[4] + 0.5
     assert reptile[-1] > 5.8
 
 
-def test_reptile_aims_faster_than_from_scratch():
-    method = Reptile(improvements=4, rollout_steps=20, hidden=(16,), learning_rate=3e-3)
-    reptile, scratch = learning_curves(AimAt(), method, steps=100_000, stages=12)
-    assert reptile[6] > 0.5 * scratch[6]  # returns are negative
+def test_in_a_long_life_reptile_aims_better_than_whoever_does_not_adapt():
+    """-0.43 per step is the best without knowing the goal; lives in training are a sixth as long."""
+    method = Reptile(improvements=4, rollout_steps=20, hidden=(16,), learning_rate=1e-2)
+    per_step = learning_curve(AimAt(), method, trained(AimAt(), method, 60_000), stages=24) / AimAt().horizon
+    assert per_step[0] < -0.43
+    assert per_step[-1] > -0.15

@@ -19,6 +19,7 @@ What is averaged, and what is not:
   their statistics do move in the lifetime; a linear output layer is re-expressed in other units exactly (PopArt).
 - Running statistics are merged from the data of all tasks, each step counted once, and taken over between iterations
   as PPO does between its updates.
+- Exploration noise is kept as it was (see `keep_noise`).
 - Adam's moments are neither averaged nor kept: every lifetime begins with new ones.
 
 The learning rate is constant in the lifetime, unless `anneal_to` says otherwise; after `improvements` it stays at
@@ -26,8 +27,9 @@ what it has come to. A new task may therefore be lived in for longer than those 
 """
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -67,8 +69,12 @@ class Reptile(FeedForwardPPO):
     """ε: how far the meta-model moves toward the mean of the tasks' models; 1: it becomes the mean."""
     outer_anneal_to: Rate = 0.1
     """Fraction of `outer_rate` that it falls to, linearly, by the end of training."""
-    weighting: Literal["uniform", "return", "uncertainty"] = "uniform"
-    """What a task's model counts: the same as all; more, the higher its return, or the less its copies' returns differ."""
+    keep_noise: bool = True
+    """Begin in every task with the exploration noise of a new policy: log standard deviations are not averaged. They
+    shrink in every task; averaged, the meta-model would soon explore no more. (Discrete actions have none.)"""
+    weighting: str = "uniform"
+    """What a task's model counts. uniform: all the same; return: more, the higher its return; uncertainty: more, the
+    less the returns of its copies differ."""
     temperature: Positive = 1.0
     """Of the weighting by return: standard deviations of the tasks' returns that make a weight e times as large."""
 
@@ -114,6 +120,8 @@ class Reptile(FeedForwardPPO):
             theta, others = renormalised(before, seen), jax.vmap(renormalised, (0, None))(own, seen)
             weights, rate = self._weights(lifetimes.steps), schedule(state.iteration)
             network = towards(theta.network, others.network, weights, rate)
+            if self.keep_noise:
+                network = eqx.tree_at(lambda network: network.policy.free, network, theta.network.policy.free)
             info = {"outer_rate": rate, "largest_weight": weights.max()}
             info |= _distances(theta.network, others.network)
             return ReptileState(PolicyParams(network, seen), state.iteration + 1), info
