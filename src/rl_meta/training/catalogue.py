@@ -23,13 +23,11 @@ METHODS = {
     "multitask": "rl_meta.algorithms.multitask:MultiTask",
     "oracle": "rl_meta.algorithms.oracle:Oracle",
     "pearl": "rl_meta.algorithms.pearl:PEARL",
+    "reptile": "rl_meta.algorithms.reptile:Reptile",
     "rl2": "rl_meta.algorithms.rl2:RL2",
     "scratch": "rl_meta.algorithms.scratch:Scratch",
-<<<<<<< HEAD
     "transformer": "rl_meta.algorithms.transformer:Transformer",
-=======
     "varibad": "rl_meta.algorithms.varibad:VariBAD",
->>>>>>> varibad
 }
 
 
