@@ -5,7 +5,7 @@ made of these can be exported.
 """
 
 import math
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,9 @@ class Distribution(Protocol):
 
     def entropy(self) -> Array:
         """In nats, summed over the dimensions of the action."""
+
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) to a distribution of the same kind, in nats, summed over the dimensions of the action."""
 
 
 class Categorical(NamedTuple):
@@ -50,6 +53,11 @@ class Categorical(NamedTuple):
         log_probs = jax.nn.log_softmax(self.logits)
         return -(jnp.exp(log_probs) * log_probs).sum(-1)
 
+    def kl(self, other: "Categorical") -> Array:
+        """See `Distribution`."""
+        own, others = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        return (jnp.exp(own) * (own - others)).sum(-1)
+
 
 class DiagonalNormal(NamedTuple):
     """Independent normals; `mean` and `log_std` [..., d]."""
@@ -72,3 +80,9 @@ class DiagonalNormal(NamedTuple):
         """See `Distribution`."""
         per_dimension = self.log_std + 0.5 * (LOG_TWO_PI + 1)
         return jnp.broadcast_to(per_dimension, self.mean.shape).sum(-1)
+
+    def kl(self, other: "DiagonalNormal") -> Array:
+        """See `Distribution`."""
+        log_ratio = other.log_std - self.log_std
+        z = (self.mean - other.mean) * jnp.exp(-other.log_std)
+        return (0.5 * (jnp.exp(-2 * log_ratio) + z**2 - 1) + log_ratio).sum(-1)

@@ -19,6 +19,7 @@ FAMILIES = {
 }
 
 METHODS = {
+    "maml": "rl_meta.algorithms.maml:MAML",
     "multitask": "rl_meta.algorithms.multitask:MultiTask",
     "oracle": "rl_meta.algorithms.oracle:Oracle",
     "rl2": "rl_meta.algorithms.rl2:RL2",
