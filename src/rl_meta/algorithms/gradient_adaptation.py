@@ -4,12 +4,13 @@ After every stage of C trajectories the agent takes one gradient step on them,
 
     θ' = θ − α ∇ L(θ),    advantages Â from a baseline fitted to these very trajectories.
 
-Before the first step θ are the meta-parameters, so that they can be improved through the steps: `adapted` repeats
+Before the first step θ are the meta-parameters, so that they can be improved through the steps: the update repeats
 the agent's own `learn`, differentiably. What is adapted may be all weights, the last layer alone (ANIL, Raghu et al.
 2020), or nothing but an extra input, the context (CAVIA, Zintgraf et al. 2019); the step size may be one number, or a
 meta-parameter per weight (Meta-SGD, Li et al. 2017).
 
-Nothing here depends on how many stages there are: an agent may learn for more stages than it was trained for.
+An agent may take more steps than it was trained to take. What it was trained for is that its steps are large enough
+to reach a good policy; the steps after them are shorter, as in the experiments of Finn et al. (2017, appendix A.2).
 """
 
 from collections.abc import Callable
@@ -51,6 +52,8 @@ class GradientAdaptation:
     """Gradient steps that the agent is trained to take; each on trajectories of its own."""
     inner_rate: NotNegative = 0.1
     """α, the size of these steps; where rates are learned, before training."""
+    later_rate: NotNegative = 0.5
+    """By what α is multiplied in steps beyond those that the agent was trained to take."""
     learned_rates: bool = False
     """Learn a step size for every weight that adapts."""
     adapts: Literal["all", "head", "context"] = "all"
@@ -110,6 +113,15 @@ class Decision(NamedTuple):
     """[p] Of the distribution over actions."""
 
 
+class Adapted(NamedTuple):
+    """What an agent has made of the meta-parameters in a task."""
+
+    part: PyTree
+    """The part of the policy that adapts."""
+    taken: Array
+    """Gradient steps so far."""
+
+
 class Part(NamedTuple):
     """The part of a policy that adapts."""
 
@@ -145,12 +157,12 @@ class GradientAgent:
             rates = jax.tree.map(lambda w: jnp.full(w.shape, self.settings.inner_rate), self.part.begin(network))
         return MetaPolicy(Learned(network, rates), Normaliser.unit(self.family.observation_space))
 
-    def begin(self, key: Key, params: MetaPolicy) -> tuple[PyTree, PyTree]:
+    def begin(self, key: Key, params: MetaPolicy) -> tuple[Adapted, PyTree]:
         """See `Adapter`."""
-        return self.part.begin(params.learned.network), ()
+        return Adapted(self.part.begin(params.learned.network), jnp.array(0)), ()
 
     def act(
-        self, key: Key | None, params: MetaPolicy, adapted: PyTree, memory: PyTree, inputs: Inputs
+        self, key: Key | None, params: MetaPolicy, adapted: Adapted, memory: PyTree, inputs: Inputs
     ) -> tuple[PyTree, PyTree, Decision]:
         """See `Adapter`."""
         parameters = self.parameters(params, adapted, inputs.obs)
@@ -158,25 +170,28 @@ class GradientAgent:
         action = policy.sample(key)
         return memory, action, Decision(policy.log_prob(action), parameters)
 
-    def learn(self, key: Key | None, params: MetaPolicy, adapted: PyTree, steps: Step) -> PyTree:
+    def learn(self, key: Key | None, params: MetaPolicy, adapted: Adapted, steps: Step) -> Adapted:
         """See `Adapter`."""
-        advantage = self.advantages(params, steps)
+        settings, advantage = self.settings, self.advantages(params, steps)
 
-        def loss(adapted: PyTree) -> Array:
-            policy = self.policy(self.parameters(params, adapted, steps.inputs.obs))
+        def loss(part: PyTree) -> Array:
+            policy = self.policy(self.parameters(params, adapted._replace(part=part), steps.inputs.obs))
             return self.inner_loss(policy.log_prob(steps.action), steps.extras.log_prob, advantage)
 
-        gradient = jax.grad(loss)(adapted)
-        if self.settings.order == "first":
+        gradient = jax.grad(loss)(adapted.part)
+        if settings.order == "first":
             gradient = jax.lax.stop_gradient(gradient)
-        if self.settings.learned_rates:
-            return jax.tree.map(lambda w, rate, g: w - rate * g, adapted, params.learned.rates, gradient)
-        return optax.tree.add_scale(adapted, -self.settings.inner_rate, gradient)
+        if settings.learned_rates:
+            gradient = jax.tree.map(jnp.multiply, params.learned.rates, gradient)
+        else:
+            gradient = optax.tree.scale(settings.inner_rate, gradient)
+        factor = jnp.where(adapted.taken < settings.inner_steps, 1.0, settings.later_rate)
+        return Adapted(optax.tree.add_scale(adapted.part, -factor, gradient), adapted.taken + 1)
 
-    def parameters(self, params: MetaPolicy, adapted: PyTree, obs: PyTree) -> Array:
+    def parameters(self, params: MetaPolicy, adapted: Adapted, obs: PyTree) -> Array:
         """Parameters of the policy [..., p] at observations [...]."""
         seen = params.normaliser.see(self.family.observation_space, obs)
-        return self.part.parameters(params.learned.network, adapted, seen)
+        return self.part.parameters(params.learned.network, adapted.part, seen)
 
     def policy(self, parameters: Array) -> Distribution:
         """The distributions with these parameters [..., p]."""
@@ -197,15 +212,23 @@ class GradientAgent:
         weights = ridge_regression(features.reshape(-1, features.shape[-1]), returns.reshape(-1))
         return standardised(estimate(settings.trace, features @ weights, later @ weights, steps.terminated))
 
-    def adapted(self, params: MetaPolicy, lifetimes: Lifetimes) -> PyTree:
-        """What the agents had adapted to before each stage, [N, S, ...]; differentiable in the meta-parameters."""
-        earlier = jax.tree.map(lambda x: x[:, :-1], lifetimes.steps)
-        return jax.vmap(lambda key, steps: relive(self.adapter, params, key, steps))(lifetimes.start.key, earlier)
+    def parameters_by_stage(self, params: MetaPolicy, lifetimes: Lifetimes, *, first: int = 0) -> Array:
+        """Parameters of the policies in the stages from `first` on, [N, S - first, C, T, p].
 
-    def parameters_in_last_stage(self, params: MetaPolicy, lifetimes: Lifetimes) -> Array:
-        """Parameters of the adapted policies [N, C, T, p]; differentiable in the meta-parameters."""
-        adapted = jax.tree.map(lambda x: x[:, -1], self.adapted(params, lifetimes))
-        return jax.vmap(self.parameters, (None, 0, 0))(params, adapted, last_stage(lifetimes).inputs.obs)
+        As functions of the meta-parameters: what each agent had adapted to is learned again, by `relive`.
+        """
+        before, lived = (lambda x: x[:-1]), (lambda x: x[first:])
+
+        def one(task: tuple[Key, Step]) -> Array:
+            key, steps = task
+            adapted = relive(self.adapter, params, key, jax.tree.map(before, steps))
+            return jax.vmap(self.parameters, (None, 0, 0))(
+                params, jax.tree.map(lived, adapted), jax.tree.map(lived, steps.inputs.obs)
+            )
+
+        # one task after another on a CPU: what is computed for it then stays in its cache
+        at_once = 1 if jax.default_backend() == "cpu" else len(lifetimes.over)
+        return jax.lax.map(one, (lifetimes.start.key, lifetimes.steps), batch_size=at_once)
 
     def renormalised(self, params: MetaPolicy, lifetimes: Lifetimes) -> MetaPolicy:
         """Take over what was seen, where observations are normalised: after the update, for it has to see as before."""
@@ -254,14 +277,13 @@ def descend(
     optimiser: optax.GradientTransformation,
     epochs: int,
 ) -> tuple[Learned, PyTree, Info]:
-    """So many steps on the whole batch. Info is that of the last one, before it was taken."""
+    """So many steps on the whole batch. Info is what they came to."""
 
-    def step(carry: tuple[Learned, PyTree], _: None) -> tuple[tuple[Learned, PyTree], Info]:
+    def step(carry: tuple[Learned, PyTree], _: None) -> tuple[tuple[Learned, PyTree], Array]:
         learned, optimiser_state = carry
-        gradient, info = jax.grad(loss, has_aux=True)(learned)
+        gradient, _ = jax.grad(loss, has_aux=True)(learned)
         updates, optimiser_state = optimiser.update(gradient, optimiser_state, learned)
-        info = {**info, "gradient_norm": optax.tree.norm(gradient)}
-        return (optax.apply_updates(learned, updates), optimiser_state), info
+        return (optax.apply_updates(learned, updates), optimiser_state), optax.tree.norm(gradient)
 
-    (learned, optimiser_state), infos = jax.lax.scan(step, (learned, optimiser_state), length=epochs)
-    return learned, optimiser_state, jax.tree.map(lambda x: x[-1], infos)
+    (learned, optimiser_state), norms = jax.lax.scan(step, (learned, optimiser_state), length=epochs)
+    return learned, optimiser_state, {**loss(learned)[1], "gradient_norm": norms.mean()}

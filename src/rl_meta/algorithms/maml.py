@@ -28,7 +28,7 @@ from rl_meta.algorithms.gradient_adaptation import (
 )
 from rl_meta.errors import unknown
 from rl_meta.numerics.surrogates import clipped_surrogate
-from rl_meta.numerics.trust_region import trust_region_step
+from rl_meta.numerics.trust_region import TrustRegion, trust_region_step
 from rl_meta.settings import Count, NotNegative, Positive, Rate
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Key, Lifetimes, PyTree
@@ -101,7 +101,8 @@ def trust_region_improvement(
     advantage = jax.vmap(agent.advantages, (None, 0))(state.params, steps)
 
     def outputs(learned: Learned) -> Array:
-        return agent.parameters_in_last_stage(state.params._replace(learned=learned), lifetimes)
+        params = state.params._replace(learned=learned)
+        return agent.parameters_by_stage(params, lifetimes, first=settings.inner_steps)[:, 0]
 
     def surrogate(parameters: Array) -> Array:
         ratio = jnp.exp(agent.policy(parameters).log_prob(steps.action) - steps.extras.log_prob)
@@ -115,11 +116,9 @@ def trust_region_improvement(
         surrogate,
         divergence,
         state.params.learned,
-        limit=settings.kl_limit,
-        iterations=settings.conjugate_iterations,
-        damping=settings.damping,
-        backtrack=settings.backtrack,
-        tries=settings.tries,
+        TrustRegion(
+            settings.kl_limit, settings.conjugate_iterations, settings.damping, settings.backtrack, settings.tries
+        ),
     )
     info = {
         "surrogate_gain": step.loss_before - step.loss,
@@ -143,14 +142,10 @@ def clipped_improvement(
     advantage = jax.vmap(agent.advantages, (None, 0))(state.params, steps)
 
     def loss(learned: Learned) -> tuple[Array, Info]:
-        parameters = agent.parameters_in_last_stage(state.params._replace(learned=learned), lifetimes)
-        policy = agent.policy(parameters)
-        loss = clipped_surrogate(
-            policy.log_prob(steps.action), steps.extras.log_prob, advantage, clip=settings.clip
-        )
+        params = state.params._replace(learned=learned)
+        policy = agent.policy(agent.parameters_by_stage(params, lifetimes, first=settings.inner_steps)[:, 0])
+        loss = clipped_surrogate(policy.log_prob(steps.action), steps.extras.log_prob, advantage, clip=settings.clip)
         kl = agent.policy(steps.extras.parameters).kl(policy).mean()
         return loss, {"loss": loss, "kl": kl, "entropy": policy.entropy().mean()}
 
-    return descend(
-        state.params.learned, state.optimiser, loss, optimiser=optimiser, epochs=settings.epochs
-    )
+    return descend(state.params.learned, state.optimiser, loss, optimiser=optimiser, epochs=settings.epochs)

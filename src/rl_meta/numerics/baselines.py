@@ -10,9 +10,7 @@ LIMIT = 10.0
 """Observations are clipped to ± this."""
 
 
-def time_features(
-    obs: Float[Array, "... d"], time: Int[Array, "..."], *, horizon: int
-) -> Float[Array, "... features"]:
+def time_features(obs: Float[Array, "... d"], time: Int[Array, "..."], *, horizon: int) -> Float[Array, "... features"]:
     """[o, o², τ, τ², τ³, 1] with o the observation, clipped, and τ = time / horizon (Duan et al. 2016, section 4.2).
 
     time: steps since the episode began. (The paper has τ = time / 100, for horizons of some hundreds.)
@@ -25,7 +23,7 @@ def time_features(
 def ridge_regression(
     features: Float[Array, "rows features"], target: Float[Array, " rows"], *, ridge: float = RIDGE
 ) -> Float[Array, " features"]:
-    """w that minimises mean (y − Φ w)² + ridge Σ_j s_j² w_j²,  s_j² = mean Φ_j².
+    """The w that minimises mean (y − Φ w)² + ridge Σ_j s_j² w_j²,  s_j² = mean Φ_j².
 
     Measured against s_j, the penalty is the same in whatever units a feature is. Features are divided by s_j, so that
     the matrix of the normal equations has a diagonal of 1 + ridge and sums of squares as large as they may be

@@ -22,6 +22,7 @@ METHODS = {
     "maml": "rl_meta.algorithms.maml:MAML",
     "multitask": "rl_meta.algorithms.multitask:MultiTask",
     "oracle": "rl_meta.algorithms.oracle:Oracle",
+    "promp": "rl_meta.algorithms.promp:ProMP",
     "rl2": "rl_meta.algorithms.rl2:RL2",
     "scratch": "rl_meta.algorithms.scratch:Scratch",
 }
