@@ -24,18 +24,11 @@ from rl_meta.algorithms.ppo import (
     rows_from,
 )
 from rl_meta.axes import as_sequences, per_copy
-<<<<<<< HEAD
 from rl_meta.errors import UserError
-from rl_meta.numerics.returns import gae, lifetime_discounts
-from rl_meta.policies.layers import functional
-from rl_meta.policies.normaliser import Normaliser
-from rl_meta.policies.spaces import distribution, flatten
-from rl_meta.settings import Count
-=======
 from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import distribution
->>>>>>> varibad
+from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
 

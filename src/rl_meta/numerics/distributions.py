@@ -5,7 +5,7 @@ made of these can be exported.
 """
 
 import math
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,9 @@ class Distribution(Protocol):
     def entropy(self) -> Array:
         """In nats, summed over the dimensions of the action."""
 
+    def kl(self, other: Any) -> Array:
+        """KL(self ‖ other) to a distribution of the same kind, in nats, summed over the dimensions of the action."""
+
 
 class Categorical(NamedTuple):
     """Over 0 .. k − 1. `logits` [..., k] need not be normalised; actions are int32 [...]."""
@@ -56,6 +59,11 @@ class Categorical(NamedTuple):
         """See `Distribution`."""
         log_probs = jax.nn.log_softmax(self.logits)
         return -(jnp.exp(log_probs) * log_probs).sum(-1)
+
+    def kl(self, other: "Categorical") -> Array:
+        """See `Distribution`."""
+        own, others = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
+        return (jnp.exp(own) * (own - others)).sum(-1)
 
 
 class DiagonalNormal(NamedTuple):
@@ -79,6 +87,12 @@ class DiagonalNormal(NamedTuple):
         """See `Distribution`."""
         per_dimension = self.log_std + 0.5 * (LOG_TWO_PI + 1)
         return jnp.broadcast_to(per_dimension, self.mean.shape).sum(-1)
+
+    def kl(self, other: "DiagonalNormal") -> Array:
+        """See `Distribution`."""
+        log_ratio = other.log_std - self.log_std
+        z = (self.mean - other.mean) * jnp.exp(-other.log_std)
+        return (0.5 * (jnp.exp(-2 * log_ratio) + z**2 - 1) + log_ratio).sum(-1)
 
 
 class TanhNormal(NamedTuple):
@@ -110,6 +124,10 @@ class TanhNormal(NamedTuple):
         u = self.mean[..., None] + jnp.exp(self.log_std)[..., None] * QUADRATURE_NODES
         lost = (log_slope_of_tanh(u) * QUADRATURE_WEIGHTS).sum((-1, -2))
         return DiagonalNormal(self.mean, self.log_std).entropy() + lost
+
+    def kl(self, other: "TanhNormal") -> Array:
+        """See `Distribution`. That of the two normals: an invertible map changes no divergence."""
+        return DiagonalNormal(self.mean, self.log_std).kl(DiagonalNormal(other.mean, other.log_std))
 
 
 def log_slope_of_tanh(u: Array) -> Array:

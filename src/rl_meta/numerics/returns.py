@@ -65,3 +65,13 @@ def episode_returns(
 
     start = jnp.zeros((), reward.dtype), jnp.array(False)  # noqa: FBT003 (an array's value)
     return jax.lax.scan(back, start, (reward, done), reverse=True)[1]
+
+
+def episode_time(first: Bool[Array, " T"]) -> Int[Array, " T"]:
+    """Steps since the episode began, 0 at its first step; the sequence begins with an episode."""
+
+    def count(time: Array, first: Array) -> tuple[Array, Array]:
+        time = jnp.where(first, 0, time + 1)
+        return time, time
+
+    return jax.lax.scan(count, jnp.array(-1, jnp.int32), first)[1]

@@ -20,9 +20,11 @@ FAMILIES = {
 
 METHODS = {
     "hypernetwork": "rl_meta.algorithms.hypernetwork:Hypernetwork",
+    "maml": "rl_meta.algorithms.maml:MAML",
     "multitask": "rl_meta.algorithms.multitask:MultiTask",
     "oracle": "rl_meta.algorithms.oracle:Oracle",
     "pearl": "rl_meta.algorithms.pearl:PEARL",
+    "promp": "rl_meta.algorithms.promp:ProMP",
     "reptile": "rl_meta.algorithms.reptile:Reptile",
     "rl2": "rl_meta.algorithms.rl2:RL2",
     "scratch": "rl_meta.algorithms.scratch:Scratch",
