@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 
 from rl_meta.aggregation import aggregate, sweep
-from rl_meta.algorithms.base import Method
+from rl_meta.algorithms.base import Method, deterministic
 from rl_meta.collection.agent import Agent
 from rl_meta.comparison import evaluate
 from rl_meta.errors import UserError

@@ -62,6 +62,8 @@ class RecurrentActorCritic(eqx.Module):
     memory: SequenceMemory
     policy: PolicyHead
     value: ValueHead
+    size_in: int = eqx.field(static=True)
+    """Length of what it reads."""
 
     def __init__(
         self,
@@ -75,20 +77,20 @@ class RecurrentActorCritic(eqx.Module):
     ) -> None:
         """encoder, heads: widths of hidden layers before and after the memory."""
         key_encoder, key_memory, key_policy, key_value = jax.random.split(key, 4)
+        self.size_in = size_in
         self.encoder = MLP(size_in, encoder, key=key_encoder) if encoder else None
         self.memory = make_memory(encoder[-1] if encoder else size_in, key_memory)
         self.policy = PolicyHead(self.memory.size, heads, sizes, key=key_policy)
         self.value = ValueHead(self.memory.size, heads, key=key_value)
 
-    @property
-    def size_in(self) -> int:
-        """Length of what it reads."""
-        return (self.memory if self.encoder is None else self.encoder).size_in
-
     def rereading(self, scale: Array, shift: Array) -> "RecurrentActorCritic":
-        """The network that makes of x what this one makes of scale ⊙ x + shift; scale, shift [in]."""
+        """The network that makes of x what this one makes of scale ⊙ x + shift; scale, shift [in].
+
+        Itself where what reads x cannot do that.
+        """
         where = lambda network: network.memory if network.encoder is None else network.encoder
-        return eqx.tree_at(where, self, where(self).rereading(scale, shift))
+        first = where(self)
+        return eqx.tree_at(where, self, first.rereading(scale, shift)) if hasattr(first, "rereading") else self
 
     def start(self) -> PyTree:
         """The memory at the start of a lifetime."""
