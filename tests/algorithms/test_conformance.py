@@ -152,5 +152,5 @@ class _PaidLate:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_settings_out_of_range_are_refused(name):
-    with pytest.raises(UserError, match="learning_rate must be more than 0"):
-        RunConfig(FAMILIES["discrete"], dataclasses.replace(small(name), learning_rate=-1.0))
+    with pytest.raises(UserError, match="meta_batch_size must be at least 1"):
+        RunConfig(FAMILIES["discrete"], dataclasses.replace(small(name), meta_batch_size=0))
