@@ -16,8 +16,8 @@ from rl_meta.tasks.point_goal import PointGoal
 
 KNOWN = {"staying at the start": -38.26, "published MAML, one step": -11.68, "straight to the goal": -0.505}
 EXPERIMENTS = {
-    "point-goal-maml": (MAML(), 4_000_000),
-    "point-goal-maml-3-steps": (MAML(inner_steps=3), 8_000_000),
+    "point-goal-maml": (MAML(damping=1e-5), 2_000_000),
+    "point-goal-maml-3-steps": (MAML(inner_steps=3, damping=1e-5), 6_000_000),
     "point-goal-promp": (ProMP(), 8_000_000),
 }
 

@@ -283,16 +283,15 @@ def test_unknown_choices_are_refused(field, value):
         RunConfig(FAMILY, method)
 
 
-PROBE = {"copies": 8, "hidden": (16,), "inner_rate": 1.0}
+PROBE = {"copies": 8, "hidden": (16,), "inner_rate": 3.0}
 
 
-@pytest.mark.parametrize("how", [{}, {"order": "first"}, {"adapts": "head"}, {"adapts": "context", "inner_rate": 5.0}])
-def test_one_gradient_step_finds_the_arm_that_pays(how):
-    lived = adapts(RunConfig(OneArmPays(end=0.0), MAML(**PROBE | how), steps=100_000), tasks=200)
+def test_one_gradient_step_finds_the_arm_that_pays():
+    lived = adapts(RunConfig(OneArmPays(end=0.0), MAML(**PROBE), steps=100_000), tasks=200)
     np.testing.assert_allclose(lived.stages.mean(0) / 6, [0.5, 1.0], atol=0.06)
 
 
 def test_one_gradient_step_finds_the_goal_to_aim_at():
-    lived = adapts(RunConfig(AimAt(), MAML(**PROBE), steps=200_000), tasks=200)
+    lived = adapts(RunConfig(AimAt(), MAML(**PROBE | {"inner_rate": 0.3}), steps=100_000), tasks=200)
     assert lived.stages[:, 0].mean() / 5 < -0.4
     assert lived.stages[:, 1].mean() / 5 > -0.2

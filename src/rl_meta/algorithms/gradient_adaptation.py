@@ -38,6 +38,8 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
 
 ADAPTS = ("all", "head", "context")
 ORDERS = ("second", "first")
+ROWS_AT_ONCE = 4096
+"""Steps whose activations fit the caches of a CPU."""
 
 
 @dataclass(frozen=True)
@@ -226,8 +228,8 @@ class GradientAgent:
                 params, jax.tree.map(lived, adapted), jax.tree.map(lived, steps.inputs.obs)
             )
 
-        # one task after another on a CPU: what is computed for it then stays in its cache
-        at_once = 1 if jax.default_backend() == "cpu" else len(lifetimes.over)
+        tasks, _, copies, length = lifetimes.steps.reward.shape
+        at_once = tasks_at_once(tasks, copies * length)
         return jax.lax.map(one, (lifetimes.start.key, lifetimes.steps), batch_size=at_once)
 
     def renormalised(self, params: MetaPolicy, lifetimes: Lifetimes) -> MetaPolicy:
@@ -262,6 +264,12 @@ def adapting_part(adapts: str, network_of: Callable[[PyTree], Any], context: int
         "context": Part(lambda network: jnp.zeros(context), with_context),
     }
     return parts[adapts]
+
+
+def tasks_at_once(tasks: int, rows: int) -> int:
+    """How many tasks with so many rows each to compute at once; always a divisor of their number."""
+    most = max(1, ROWS_AT_ONCE // rows) if jax.default_backend() == "cpu" else tasks
+    return next(count for count in range(min(most, tasks), 0, -1) if tasks % count == 0)
 
 
 def last_stage(lifetimes: Lifetimes) -> Step:

@@ -46,8 +46,9 @@ class MAML(GradientAdaptation):
     """How far the adapted policies may move in one iteration, KL(old ‖ new) in nats, in the mean."""
     conjugate_iterations: Count = 10
     """Fisher-vector products that the direction of the step is computed with."""
-    damping: NotNegative = 1e-5
-    """Added to the Fisher matrix's diagonal."""
+    damping: NotNegative = 0.1
+    """Added to the Fisher matrix's diagonal. Where it is too small, steps along directions that the policies hardly
+    depend on are so long that every try is refused: see `step_scale` in the metrics."""
     backtrack: Rate = 0.8
     """By which factor a step that went too far is shortened."""
     tries: Count = 15
