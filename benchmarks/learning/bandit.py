@@ -1,6 +1,6 @@
-"""RL² on Bernoulli bandits, p ~ U(0, 1): total reward over n pulls of k arms, on 10,000 held-out tasks.
+"""Memories on Bernoulli bandits, p ~ U(0, 1): total reward over n pulls of k arms, on 10,000 held-out tasks.
 
-    python benchmarks/learning/bandit.py                      all three
+    python benchmarks/learning/bandit.py                      all
     python benchmarks/learning/bandit.py bandit-10-5-rl2      one of them
 
 Bayes-optimal by dynamic programming (tests/known_answers.py); Gittins, Thompson sampling and the published RL² as in
@@ -9,8 +9,12 @@ Duan et al. 2016, table 1.
 
 from experiment import chosen, experiment
 
+from rl_meta.algorithms.hypernetwork import Hypernetwork
 from rl_meta.algorithms.rl2 import RL2
+from rl_meta.algorithms.transformer import Transformer
 from rl_meta.tasks.bandit import Bandit
+
+COUNTING = Transformer(layer="linear-recurrence", blocks=1, learning_rate=3e-3, meta_batch_size=128, trace=0.7)
 
 EXPERIMENTS = {
     "bandit-10-5-rl2": (
@@ -30,6 +34,42 @@ EXPERIMENTS = {
         RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.7, memory_span=100.0),
         24_000_000,
         {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+    ),
+    "bandit-10-5-hypernetwork": (
+        Bandit(arms=5, pulls=10),
+        Hypernetwork(meta_batch_size=512, discount=1.0, trace=0.9, entropy_weight=0.005),
+        8_000_000,
+        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
+    ),
+    "bandit-100-5-linear-recurrence": (
+        Bandit(arms=5, pulls=100),
+        COUNTING,
+        8_000_000,
+        {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
+    ),
+    "bandit-100-10-linear-recurrence": (
+        Bandit(arms=10, pulls=100),
+        COUNTING,
+        12_000_000,
+        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+    ),
+    "bandit-100-10-attention": (
+        Bandit(arms=10, pulls=100),
+        Transformer(blocks=1, meta_batch_size=128, trace=0.7),
+        12_000_000,
+        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+    ),
+    "bandit-500-10-linear-recurrence": (
+        Bandit(arms=10, pulls=500),
+        COUNTING,
+        30_000_000,
+        {"Gittins": 437.8, "Thompson sampling": 429.5, "published RL²": 432.5, "target": 432.5},
+    ),
+    "bandit-500-50-linear-recurrence": (
+        Bandit(arms=50, pulls=500),
+        COUNTING,
+        60_000_000,
+        {"Gittins": 463.7, "Thompson sampling": 427.2, "published RL²": 438.9, "target": 438.9},
     ),
 }
 

@@ -38,7 +38,7 @@ def test_it_pulls_the_arm_that_pays_from_the_second_pull_on(generates, aggregato
 
 
 def test_it_uses_the_last_observation_of_an_episode():
-    method = Hypernetwork(lifetime_episodes=3, memory=16, base=(8,), learning_rate=5e-3)
+    method = Hypernetwork(lifetime_episodes=3, memory=16, base=(8,), learning_rate=2e-3)
     lived = adapts(RunConfig(LookOrPull(), method, steps=250_000))
     np.testing.assert_allclose(lived.episodes.mean(0), [0, 1, 1], atol=0.12)
 
@@ -52,12 +52,15 @@ def test_it_uses_the_last_observation_of_an_episode():
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, message):
+    method = Hypernetwork()
+    for name, value in settings.items():
+        object.__setattr__(method, name, value)  # past the types that tests execute
     with pytest.raises(UserError, match=message):
-        RunConfig(OneArmPays(), Hypernetwork(**settings))
+        RunConfig(OneArmPays(), method)
 
 
 @pytest.mark.learning
 def test_it_searches_a_grid_and_goes_straight_to_the_goal_ever_after():
-    method = Hypernetwork(meta_batch_size=256, discount=0.97, trace=0.9, encoder=())
-    lived = adapts(RunConfig(GridNavigation(), method, steps=6_000_000), tasks=1_000)
+    method = Hypernetwork(meta_batch_size=128, discount=0.97, trace=0.9, encoder=())
+    lived = adapts(RunConfig(GridNavigation(), method, steps=3_000_000), tasks=1_000)
     assert lived.lifetime.mean() >= 35

@@ -52,11 +52,12 @@ class Transformer(LifetimePPO):
         """As of every `LifetimePPO`."""
         if self.layer not in get_args(Layer):
             raise unknown("layer", self.layer, get_args(Layer))
-        if self.layer == "attention" and self.chunk_steps:
-            raise UserError(
-                f"attention cannot begin in the middle of a lifetime without storing its cache at every step; got "
-                f"chunk_steps {self.chunk_steps}; use segment_episodes, or layer 'linear-recurrence'"
-            )
+        for name in ("segment_episodes", "chunk_steps"):
+            if self.layer == "attention" and getattr(self, name):
+                raise UserError(
+                    f"attention learns from whole lifetimes, got {name} {getattr(self, name)}; "
+                    "leave it out, or use layer 'linear-recurrence'"
+                )
         return super().shape(family)
 
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
@@ -68,8 +69,7 @@ class Transformer(LifetimePPO):
             if self.layer == "linear-recurrence":
                 return LinearRecurrence(self.width, self.width, float(lifetime_steps), key=key)
             context = min(self.context or lifetime_steps, lifetime_steps)
-            whole = shape.stages_per_call == shape.stages
-            return Attention(self.width, self.attention_heads, context, from_birth=whole, key=key)
+            return Attention(self.width, self.attention_heads, context, key=key)
 
         def make_memory(size_in: int, key: Key) -> ResidualMemory:
             return ResidualMemory(size_in, self.width, make_layer, blocks=self.blocks, hidden=2 * self.width, key=key)

@@ -41,16 +41,15 @@ class Attention(eqx.Module):
     sink: Array
     """[heads]"""
     context: int = eqx.field(static=True)
-    from_birth: bool = eqx.field(static=True)
-    """Are all sequences unrolled from the start of a lifetime? The (empty) cache then need not be looked at."""
 
-    def __init__(self, width: int, heads: int, context: int, *, from_birth: bool, key: Key) -> None:
+    def __init__(self, width: int, heads: int, context: int, *, key: Key) -> None:
+        """context: steps that it looks back, the present one included."""
         if width % (2 * heads):
             raise UserError(f"width must be a multiple of twice the {heads} attention heads, got {width}")
         self.queries_keys_values = Linear(width, 3 * width, key=key)
         self.out = Linear(width, width, gain=0.0, key=key)
         self.sink = jnp.zeros(heads)
-        self.context, self.from_birth = context, from_birth
+        self.context = context
 
     def start(self) -> Cache:
         """Empty."""
@@ -68,22 +67,13 @@ class Attention(eqx.Module):
         y = self._attend(query[..., None, :], keys, values, seen[..., None, :])[..., 0, :]
         return Cache(keys, values, time + 1), self.out(y)
 
-    def unroll(self, memory: Cache, xs: Array) -> Array:
-        """cache, [T, ..., width] -> outputs [T, ..., width]; where `from_birth`, the cache must be empty."""
+    def unroll(self, memory: Cache, xs: Array) -> Array:  # noqa: ARG002 (the protocol has it)
+        """[T, ..., width] from birth, where the cache is empty (it is not looked at) -> outputs [T, ..., width]."""
         xs = jnp.moveaxis(xs, 0, -2)
-        after = jnp.arange(xs.shape[-2])
-        times = after if self.from_birth else memory.time[..., None] + after
-        query, keys, values = self._project(xs, times)
-        times_of_keys = times
-        if not self.from_birth:
-            last = memory.time[..., None] - 1
-            cached = last - (last - jnp.arange(self.context)) % self.context
-            times_of_keys = jnp.concatenate([cached, times], -1)
-            keys = jnp.concatenate([memory.keys, keys], -2)
-            values = jnp.concatenate([memory.values, values], -2)
-        ago = times[..., :, None] - times_of_keys[..., None, :]
-        seen = (ago >= 0) & (ago < self.context) & (times_of_keys >= 0)[..., None, :]
-        return jnp.moveaxis(self.out(self._attend(query, keys, values, seen)), -2, 0)
+        times = jnp.arange(xs.shape[-2])
+        ago = times[:, None] - times
+        seen = (ago >= 0) & (ago < self.context)
+        return jnp.moveaxis(self.out(self._attend(*self._project(xs, times), seen)), -2, 0)
 
     def _project(self, x: Array, time: Array) -> tuple[Array, Array, Array]:
         """Rotated queries and keys, and values [..., width] each, of x [..., width] at times [...]."""

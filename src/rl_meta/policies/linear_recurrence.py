@@ -62,7 +62,7 @@ class LinearRecurrence(eqx.Module):
 def linear_recurrence(decay: Array, start: Array, writes: Array) -> Array:
     """h_t = a ⊙ h_{t−1} + u_t for a [H], h_0 [..., H] and u [T, ..., H]: all h [T, ..., H].
 
-    In sequence on a CPU, where that is three to five times as fast; else in parallel over time (Blelloch 1990).
+    In sequence on a CPU, where that is two to four times as fast; else in parallel over time (Blelloch 1990).
     """
     return (_in_sequence if jax.default_backend() == "cpu" else _in_parallel)(decay, start, writes)
 
