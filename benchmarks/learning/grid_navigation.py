@@ -9,6 +9,7 @@ from experiment import chosen, experiment
 from rl_meta.algorithms.hypernetwork import Hypernetwork
 from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.transformer import Transformer
+from rl_meta.algorithms.varibad import VariBAD
 from rl_meta.tasks.grid_navigation import GridNavigation
 
 KNOWN = {"Bayes-optimal": 37.2143, "knowing the goal": 44.2857}
@@ -16,6 +17,10 @@ RUN = {"meta_batch_size": 128, "discount": 0.97, "trace": 0.9}
 
 EXPERIMENTS = {
     "grid-navigation-rl2": (RL2(encoder=(), **RUN | {"meta_batch_size": 256}), 34.0),
+    "grid-navigation-varibad": (
+        VariBAD(transition_weight=0.0, entropy_weight=0.02, **RUN | {"meta_batch_size": 256}),
+        36.0,
+    ),
     "grid-navigation-hypernetwork": (Hypernetwork(encoder=(), **RUN), 36.0),
     "grid-navigation-transformer": (Transformer(blocks=1, **RUN), 35.0),
     "grid-navigation-linear-recurrence": (Transformer(layer="linear-recurrence", blocks=1, **RUN), 35.0),

@@ -134,6 +134,7 @@ PROBE = VariBAD(
     memory=16,
     decoder=(16, 16),
     transition_weight=0.0,
+    kl_weight=0.05,
     vae_learning_rate=5e-3,
     learning_rate=5e-3,
     normalise=False,
@@ -143,7 +144,7 @@ PROBE = VariBAD(
 @pytest.fixture(scope="module")
 def puller():
     family = OneArmPays(end=0.0, horizon=1)
-    config = RunConfig(family, PROBE, steps=60_000)
+    config = RunConfig(family, PROBE, steps=80_000)
     adapter, state = trained(config)
     return config, adapter, state
 

@@ -52,11 +52,13 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
 class VariBAD(FeedForwardPPO):
     """PPO on a belief that is learned by predicting."""
 
+    learning_rate: Positive = 2e-3
+    """Of the policy's Adam."""
     meta_batch_size: Count = 128
     """Tasks lived in at the same time."""
     lifetime_episodes: Count | None = None
     """Full-length episodes in a lifetime; None: as many as the family says."""
-    latent: Count = 5
+    latent: Count = 10
     """Dimensions of the belief."""
     memory: Count = 64
     """Width of the encoder's GRU."""
@@ -66,17 +68,17 @@ class VariBAD(FeedForwardPPO):
     """Widths of the decoders' tanh layers, two or more."""
     transition_weight: NotNegative = 1.0
     """Of predicting next observations, against rewards; 0: they are not predicted."""
-    kl_weight: NotNegative = 0.1
+    kl_weight: NotNegative = 0.5
     """Of the divergence of each belief from the one before."""
-    vae_learning_rate: Positive = 1e-3
+    vae_learning_rate: Positive = 3e-3
     """Of the Adam of encoder and decoders."""
-    vae_updates: Annotated[int, Range(0)] = 8
+    vae_updates: Annotated[int, Range(0)] = 16
     """Steps of it per iteration."""
-    vae_lifetimes: Count = 32
+    vae_lifetimes: Count = 64
     """Lifetimes in each of them."""
     replay_lifetimes: Count = 2048
     """Of how many newest lifetimes they are drawn; at least as many as are lived in one iteration."""
-    elbo_terms: Count | None = 16
+    elbo_terms: Count | None = 8
     """Beliefs of each lifetime to decode from; None: all."""
     decoded_steps: Count | None = None
     """Steps to decode from each of these; None: all."""
