@@ -22,6 +22,16 @@ class FeedForwardActorCritic(eqx.Module):
         self.policy = PolicyHead(size_in, widths, sizes, key=key_policy)
         self.value = ValueHead(size_in, widths, key=key_value)
 
+    @property
+    def size_in(self) -> int:
+        """Length of what it reads."""
+        return self.policy.mlp.size_in
+
+    def rereading(self, scale: Array, shift: Array) -> "FeedForwardActorCritic":
+        """The networks that make of x what these make of scale ⊙ x + shift; scale, shift [in]."""
+        where = lambda network: (network.policy.mlp, network.value.mlp)
+        return eqx.tree_at(where, self, tuple(mlp.rereading(scale, shift) for mlp in where(self)))
+
 
 class RecurrentActorCritic(eqx.Module):
     """Encoder, memory, and the two heads that read it.
@@ -51,6 +61,16 @@ class RecurrentActorCritic(eqx.Module):
         self.memory = GRU(encoder[-1] if encoder else size_in, size, span=span, key=key_memory)
         self.policy = PolicyHead(size, heads, sizes, key=key_policy)
         self.value = ValueHead(size, heads, key=key_value)
+
+    @property
+    def size_in(self) -> int:
+        """Length of what it reads."""
+        return (self.memory if self.encoder is None else self.encoder).size_in
+
+    def rereading(self, scale: Array, shift: Array) -> "RecurrentActorCritic":
+        """The network that makes of x what this one makes of scale ⊙ x + shift; scale, shift [in]."""
+        where = lambda network: network.memory if network.encoder is None else network.encoder
+        return eqx.tree_at(where, self, where(self).rereading(scale, shift))
 
     def start(self) -> Array:
         """The memory at the start of a lifetime."""

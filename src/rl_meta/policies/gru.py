@@ -46,6 +46,16 @@ class GRU(eqx.Module):
         """The memory at the start of a lifetime, [H]."""
         return jnp.zeros_like(self.bias_new)
 
+    @property
+    def size_in(self) -> int:
+        """Length of what it reads."""
+        return self.weight_input.shape[0]
+
+    def rereading(self, scale: Array, shift: Array) -> "GRU":
+        """The memory that makes of x what this one makes of scale ⊙ x + shift; scale, shift [in]."""
+        parts = self.weight_input * scale[:, None], self.bias + shift @ self.weight_input
+        return eqx.tree_at(lambda gru: (gru.weight_input, gru.bias), self, parts)
+
     def step(self, memory: Array, x: Array) -> tuple[Array, Array]:
         """One step: [..., H], [..., in] -> memory and output (which are the same here), each [..., H]."""
         memory = _cell(self.weight_memory, self.bias_new, memory, x @ self.weight_input + self.bias)[0]

@@ -44,6 +44,17 @@ class Linear(eqx.Module):
         """[..., in] -> [..., out]."""
         return x @ (self.weight.T if self.narrow else self.weight) + self.bias
 
+    @property
+    def size_in(self) -> int:
+        """Length of what it reads."""
+        return self.weight.shape[1 if self.narrow else 0]
+
+    def rereading(self, scale: Array, shift: Array) -> "Linear":
+        """The layer that makes of x what this one makes of scale ⊙ x + shift; scale, shift [in]."""
+        weight = self.weight * (scale if self.narrow else scale[:, None])
+        bias = self.bias + (self.weight @ shift if self.narrow else shift @ self.weight)
+        return eqx.tree_at(lambda layer: (layer.weight, layer.bias), self, (weight, bias))
+
 
 class MLP(eqx.Module):
     """Linear layers with tanh between them (and after the last one, where `final` is False)."""
@@ -75,6 +86,16 @@ class MLP(eqx.Module):
         for layer in hidden:
             x = jnp.tanh(layer(x))
         return last(x) if self.final else jnp.tanh(last(x))
+
+    @property
+    def size_in(self) -> int:
+        """Length of what it reads."""
+        return self.layers[0].size_in
+
+    def rereading(self, scale: Array, shift: Array) -> "MLP":
+        """See `Linear.rereading`."""
+        first, *later = self.layers
+        return eqx.tree_at(lambda mlp: mlp.layers, self, (first.rereading(scale, shift), *later))
 
 
 class PolicyHead(eqx.Module):

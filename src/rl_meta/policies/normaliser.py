@@ -51,6 +51,24 @@ class Normaliser(NamedTuple):
         ]
         return jnp.concatenate(parts, -1)
 
+    def change(self, space: spaces.Space, new: "Normaliser") -> tuple[Array, Array]:
+        """(scale, shift) [flat_size] from what `see` makes under `new` to what it makes under these statistics.
+
+        What is not beyond the limit of either is scale ⊙ x + shift.
+        """
+        continuous = is_continuous(space)
+        scale = jnp.where(continuous, new.obs.std / self.obs.std, 1.0)
+        return scale, jnp.where(continuous, (new.obs.mean - self.obs.mean) / self.obs.std, 0.0)
+
+    def change_of_all(
+        self, obs_space: spaces.Space, action_space: spaces.Space, new: "Normaliser"
+    ) -> tuple[Array, Array]:
+        """The same for `see_all`."""
+        (scale, shift), size = self.change(obs_space, new), flat_size(action_space)
+        reward = (new.reward.std / self.reward.std)[None]
+        scales = [scale, scale, jnp.ones(size), reward, jnp.ones(1)]
+        return jnp.concatenate(scales), jnp.concatenate([shift, shift, jnp.zeros(size + 2)])
+
 
 def size_of_all(obs_space: spaces.Space, action_space: spaces.Space) -> int:
     """Length of `Normaliser.see_all`'s vector."""
