@@ -1,9 +1,10 @@
-"""What the package offers in Python: train, evaluate, load, report. The command line is made of the same four."""
+"""What the package offers in Python: train, evaluate, load, report, aggregate. The command line is made of the same."""
 
 from pathlib import Path
 
 import jax
 
+from rl_meta.aggregation import aggregate, sweep
 from rl_meta.algorithms.base import Method
 from rl_meta.collection.agent import Agent
 from rl_meta.comparison import evaluate
@@ -11,9 +12,10 @@ from rl_meta.errors import UserError
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig, read_config
+from rl_meta.training.merging import PROVENANCE
 from rl_meta.training.run import Report, load_params, train_run
 
-__all__ = ["evaluate", "load", "report", "resume", "train"]
+__all__ = ["aggregate", "evaluate", "load", "report", "resume", "sweep", "train"]
 
 
 def train(
@@ -59,6 +61,8 @@ def resume(
 
     A family or method of your own has to be given again: nothing is imported because a file says so.
     """
+    if (Path(run) / PROVENANCE).exists():
+        raise UserError(f"{run} is merged from other runs: it has no optimiser and no lifetimes to go on with")
     config = read_config(Path(run) / "config.json", family=family, method=method)
     train_run(config, Path(run), report=report)
     return Path(run)

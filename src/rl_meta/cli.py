@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "rl_meta.commands.train",
     "evaluate": "rl_meta.commands.evaluate",
     "report": "rl_meta.commands.report",
+    "aggregate": "rl_meta.commands.aggregate",
 }
 """Each module has a function `run(words)`; it is imported only when the command is given."""
 
@@ -27,6 +28,7 @@ usage: rl-meta COMMAND [OPTIONS]
   train --resume DIR      continue a run that was stopped
   evaluate DIR            adapt to held-out tasks, write DIR/evaluation.json
   report DIR              write DIR/report.html
+  aggregate DIR DIR ...   merge the models of several runs into one; with --sweep, look along the line between two
 
 `rl-meta COMMAND --help` shows a command's options. Exit status: 0 done, 2 wrong input, 130 stopped by Ctrl-C.
 """

@@ -13,8 +13,8 @@ from rl_meta.training.catalogue import FAMILIES, METHODS, families, methods
 from rl_meta.training.config import RunConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-NAMES = [page.name for page in PAGES]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+NAMES = [str(page.relative_to(ROOT / "docs")) for page in PAGES]
 
 
 def blocks(page, language):
@@ -39,7 +39,7 @@ def run_page(page, monkeypatch, tmp_path):
     return module
 
 
-@pytest.mark.parametrize("name", [page.name for page in PAGES if blocks(page, "python")])
+@pytest.mark.parametrize("name", [name for name, page in zip(NAMES, PAGES, strict=True) if blocks(page, "python")])
 def test_the_code_of_a_page_runs(name, monkeypatch, tmp_path):
     run_page(ROOT / "docs" / name, monkeypatch, tmp_path)
 
@@ -73,8 +73,10 @@ def test_the_command_line_understands_every_command(line, monkeypatch, tmp_path)
         raise UnderstoodError
 
     monkeypatch.chdir(tmp_path)
-    for name, replacement in {"train": train, "evaluate": evaluate, "resume": work, "report": work}.items():
+    for name, replacement in {"train": train, "evaluate": evaluate}.items():
         monkeypatch.setattr(api, name, replacement)
+    for name in ("resume", "report", "aggregate", "sweep"):
+        monkeypatch.setattr(api, name, work)
     words = shlex.split(line, comments=True)[1:]
     if words in (["list"], ["--version"]):
         cli.main(words)

@@ -8,11 +8,11 @@ from typing import Any
 
 import tyro
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from tyro.conf import Positional
 
 from rl_meta import api
+from rl_meta.commands.progress import jobs_bar
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,7 @@ def run(words: list[str]) -> None:
 
 def evaluated(options: EvaluateOptions) -> dict[str, Any]:
     """The evaluation, with a progress bar while it is made."""
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        jobs: dict[str, Any] = {}
-
-        def say(what: str, done: int, total: int) -> None:
-            if what not in jobs:
-                jobs[what] = bar.add_task(f"adapting ({what})", total=total)
-            bar.update(jobs[what], completed=done)
-
+    with jobs_bar("adapting ({})") as say:
         return api.evaluate(
             options.run,
             tasks=options.tasks,

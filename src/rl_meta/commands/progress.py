@@ -55,3 +55,18 @@ def training_bar() -> Iterator[Callable[[dict[str, Any]], None]]:
             )
 
         yield say
+
+
+@contextlib.contextmanager
+def jobs_bar(words: str = "{}") -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each job that `say(job, done, total)` names; nothing where there is no terminal."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        jobs: dict[str, Any] = {}
+
+        def say(job: str, done: int, total: int) -> None:
+            if job not in jobs:
+                jobs[job] = bar.add_task(words.format(job), total=total)
+            bar.update(jobs[job], completed=done)
+
+        yield say

@@ -7,7 +7,7 @@ hide a policy that falls all the time where episodes restart at once.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +82,7 @@ def _rollouts(
     at_once = max(1, min(count, STEPS_AT_ONCE // (shape.copies * shape.steps)))
     chunks = math.ceil(count / at_once)
     at_once = math.ceil(count / chunks)
-    live = jax.jit(partial(_live, adapter, family, shape))
+    live = _compiled(adapter, family, shape)
     keys, parts = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count)), []
     for start in range(0, count, at_once):
         index = np.minimum(np.arange(start, start + at_once), count - 1)
@@ -91,6 +91,19 @@ def _rollouts(
         report(min(start + at_once, count))
     reward, first, done = (np.concatenate(x)[:count] for x in zip(*parts, strict=True))
     return reward, first, done
+
+
+def _compiled(adapter: Adapter, family: Family, shape: Shape) -> Callable:
+    """`_live`, compiled once for all models of an agent: the seeds of a run, or the points on a line between two."""
+    try:
+        return _compiled_before(adapter, family, shape)  # type: ignore[arg-type]
+    except TypeError:  # a family of the user's own that has no hash
+        return jax.jit(partial(_live, adapter, family, shape))
+
+
+@lru_cache(maxsize=4)
+def _compiled_before(adapter: Adapter, family: Family, shape: Shape) -> Callable:
+    return jax.jit(partial(_live, adapter, family, shape))
 
 
 def _live(
