@@ -48,6 +48,8 @@ class Learner(NamedTuple):
     """(key, PolicyParams, inputs) -> action, log_prob."""
     improve: Callable[[Key, PolicyState, Step], tuple[PolicyState, Info]]
     """(key, PolicyState, steps [B, T]) -> PolicyState, info. `steps.extras`: the log-probabilities."""
+    start: Callable[[PolicyParams], PolicyState]
+    """(PolicyParams) -> PolicyState that goes on from them, with a new optimiser."""
 
 
 def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) -> Learner:
@@ -58,9 +60,10 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
         lambda key: FeedForwardActorCritic(flat_size(obs_space), settings.hidden, head_sizes(action_space), key=key)
     )
 
+    start = lambda params: PolicyState(params, optimiser.init(params.network))
+
     def init(key: Key) -> PolicyState:
-        network = init_network(key)
-        return PolicyState(PolicyParams(network, Normaliser.unit(obs_space)), optimiser.init(network))
+        return start(PolicyParams(init_network(key), Normaliser.unit(obs_space)))
 
     def act(key: Key | None, params: PolicyParams, inputs: Inputs) -> tuple[PyTree, Array]:
         seen = params.normaliser.see(obs_space, inputs.obs)
@@ -113,7 +116,7 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
         info = {**info, "explained_variance": explained_variance(value, target)}
         return PolicyState(params, optimiser_state), info
 
-    return Learner(init, act, improve)
+    return Learner(init, act, improve, start)
 
 
 def _block_rows() -> int | None:
