@@ -9,6 +9,7 @@ from rl_meta import cli
 from rl_meta.algorithms.multitask import MultiTask
 from rl_meta.errors import UserError
 from rl_meta.tasks.bandit import Bandit
+from untrained import untrained_run
 
 FAMILY = Bandit(arms=3, pulls=8)
 FEW = {"tasks": 6}
@@ -19,10 +20,8 @@ def runs(tmp_path_factory):
     """Two runs of two seeds each, and another that is like neither."""
     directory = tmp_path_factory.mktemp("runs")
     method = MultiTask(hidden=(4,), meta_batch_size=8)
-    train = lambda name, seed, family: rl_meta.train(
-        family, method, out=directory / name, steps=512, seed=seed, seeds=2
-    )
-    return train("a", 0, FAMILY), train("b", 10, FAMILY), train("c", 0, Bandit(arms=2, pulls=8))
+    make = lambda name, seed, family: untrained_run(directory / name, family, method, seed=seed)
+    return make("a", 0, FAMILY), make("b", 10, FAMILY), make("c", 0, Bandit(arms=2, pulls=8))
 
 
 def say(capsys, *words):

@@ -1,4 +1,4 @@
-"""What the package offers in Python: train, evaluate, load, report. The command line is made of the same four."""
+"""What the package offers in Python: train, evaluate, load, report, aggregate. The command line is made of the same."""
 
 from pathlib import Path
 

@@ -16,6 +16,7 @@ from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.evaluation.lifetimes import live_through
 from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.probes import AimAt, OneArmPays
 from rl_meta.training.config import RunConfig
@@ -213,3 +214,12 @@ def test_in_a_long_life_reptile_aims_better_than_whoever_does_not_adapt():
     per_step = learning_curve(AimAt(), method, trained(AimAt(), method, 60_000), stages=24) / AimAt().horizon
     assert per_step[0] < -0.43
     assert per_step[-1] > -0.15
+
+
+@pytest.mark.learning
+def test_reptile_balances_an_unknown_pole_after_four_thousand_steps_in_it():
+    """From a random start it takes some twenty thousand."""
+    family, method = CartPole(), Reptile()
+    returns = learning_curve(family, method, trained(family, method, 1_000_000), stages=16)
+    assert returns[0] < 120  # the first 2,048 steps
+    assert returns[1:].min() > 180

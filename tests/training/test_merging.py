@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import pytest
 
-import rl_meta
 from rl_meta.algorithms.multitask import MultiTask
 from rl_meta.algorithms.rl2 import RL2
 from rl_meta.errors import UserError
@@ -15,13 +14,13 @@ from rl_meta.tasks.bandit import Bandit
 from rl_meta.training.config import read_config
 from rl_meta.training.merging import checked_weights, groups, merge, merge_runs, read_trained, write_merged
 from rl_meta.training.run import load_params
+from untrained import untrained_run
 
 FAMILY = Bandit(arms=3, pulls=8)
 METHODS = {
     "rl2": RL2(memory=4, encoder=(4,), meta_batch_size=8),
     "multitask": MultiTask(hidden=(4,), meta_batch_size=8),
 }
-STEPS = 512
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +31,12 @@ def directory(tmp_path_factory):
 @pytest.fixture(scope="module", params=METHODS)
 def runs(request, directory):
     """Two runs of two seeds each."""
-    return [
-        rl_meta.train(
-            FAMILY, METHODS[request.param], out=directory / f"{request.param}-{seed}", steps=STEPS, seed=seed, seeds=2
-        )
-        for seed in (0, 10)
-    ]
+    make = lambda seed: untrained_run(directory / f"{request.param}-{seed}", FAMILY, METHODS[request.param], seed=seed)
+    return [make(0), make(10)]
 
 
 def other(directory, name, family=FAMILY, method=METHODS["multitask"], seeds=2):
-    return rl_meta.train(family, method, out=directory / name, steps=64, seeds=seeds)
+    return untrained_run(directory / name, family, method, seeds=seeds)
 
 
 def params_of(run):

@@ -40,7 +40,8 @@ def sweep_figure(swept: dict[str, Any]) -> Figure:
         axes.plot(alphas, straight, color=COLOURS["muted"], linewidth=1.1, linestyle=(0, (1, 2.5)))
         axes.fill_between(alphas, low, high, color=colour, alpha=0.16, linewidth=0)
         axes.plot(alphas, iqm, color=colour, linewidth=2.2, marker=MARKERS[name], markersize=6, clip_on=False)
-        labels.append(Label(NAMES[name], 1.0, iqm[-1], colour, bold=name == "last"))
+        words = NAMES[name] if len(shown) > 1 else "return"
+        labels.append(Label(words, 1.0, iqm[-1], colour, bold=name == "last"))
         shapes.append(np.stack([alphas, iqm], axis=1))
     axes.set_xlim(0, 1)
     axes.margins(y=0.12)

@@ -98,7 +98,8 @@ def _sweep(options: AggregateOptions) -> None:
 
 
 def _print_sweep(swept: dict[str, Any]) -> None:
-    table = Table(title=f"α × {swept['runs'][0]} + (1 − α) × {swept['runs'][1]}")
+    first_run, second_run = (Path(run).name for run in swept["runs"])
+    table = Table(title=f"α {first_run} + (1 − α) {second_run}")
     for column in ("α", "first stage", "last stage", "95 % interval"):
         table.add_column(column, justify="right")
     for row in swept["points"]:

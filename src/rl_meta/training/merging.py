@@ -73,8 +73,10 @@ def read_trained(
     """The runs, all of one family, method and architecture.
 
     Raises:
-        UserError: one cannot be read, or differs from the first.
+        UserError: there are none, one cannot be read, or one differs from the first.
     """
+    if not runs:
+        raise UserError("no run to merge: give several runs, or one with several seeds")
     found: list[Trained] = []
     for directory in map(Path, runs):
         config = read_config(directory / "config.json", family=family, method=method)
