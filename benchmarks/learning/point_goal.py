@@ -18,7 +18,7 @@ KNOWN = {"staying at the start": -38.26, "published MAML, one step": -11.68, "st
 EXPERIMENTS = {
     "point-goal-maml": (MAML(damping=1e-5), 2_000_000),
     "point-goal-maml-3-steps": (MAML(inner_steps=3, damping=1e-5), 6_000_000),
-    "point-goal-promp": (ProMP(), 8_000_000),
+    "point-goal-promp": (ProMP(learning_rate=3e-3, inner_rate=0.3), 2_500_000),
 }
 
 
