@@ -58,6 +58,7 @@ def experiment(
         "lifetime": summarise([[total] for total in totals]),
         "first_episode": summarise([[one["episodes"][0]["mean"]] for one in evaluations]),
         "episodes_by_seed": [[row["mean"] for row in one["episodes"]] for one in evaluations],
+        "stages_by_seed": [[row["mean"] for row in one["stages"]] for one in evaluations],
         "known": known,
         "training_seconds": round(sum(line["seconds"] for line in lines)),
         "versions": versions(),

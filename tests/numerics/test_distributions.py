@@ -118,6 +118,34 @@ def test_a_scatter_would_be_seen():
     assert "scatter" in str(jax.make_jaxpr(gradient)(jnp.zeros((4, 3))))
 
 
+def test_the_divergence_of_categoricals_is_scipys():
+    own, other = np.float32([[0.3, -1, 2], [0, 0, 0]]), np.float32([[1, 0.5, -1], [0.2, 0, 0.1]])
+    got = Categorical(jnp.array(own)).kl(Categorical(jnp.array(other)))
+    expected = stats.entropy(np.exp(log_probabilities(own)), np.exp(log_probabilities(other)), axis=-1)
+    np.testing.assert_allclose(got, expected, rtol=1e-4)
+
+
+def test_the_divergence_of_normals_is_their_expected_log_ratio():
+    own = DiagonalNormal(jnp.array([0.5, -1.0]), jnp.array([0.2, -0.3]))
+    other = DiagonalNormal(jnp.array([0.1, -0.5]), jnp.array([-0.1, 0.3]))
+    drawn = DiagonalNormal(*(jnp.broadcast_to(x, (DRAWS, 2)) for x in own)).sample(jax.random.key(0))
+    ratio = np.asarray(own.log_prob(drawn) - other.log_prob(drawn))
+    four_standard_errors = 4 * ratio.std() / np.sqrt(DRAWS)
+    assert float(own.kl(other)) == pytest.approx(ratio.mean(), abs=four_standard_errors)
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        Categorical(jnp.arange(3.0)),
+        DiagonalNormal(jnp.ones(2), jnp.array([0.3, -1.0])),
+        TanhNormal(jnp.ones(2), jnp.array([0.3, -1.0])),
+    ],
+)
+def test_a_distribution_does_not_diverge_from_itself(policy):
+    assert float(policy.kl(policy)) == pytest.approx(0, abs=1e-6)
+
+
 # ------------------------------------------------------------------------------------------------ TanhNormal
 
 SQUASHED = TanhNormal(jnp.array([0.4]), jnp.array([-0.3]))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rl_meta.numerics.returns import episode_returns, gae, lifetime_discounts
+from rl_meta.numerics.returns import episode_returns, episode_time, gae, lifetime_discounts
 
 ROUNDING = 1e-4
 """Sums of 30 single-precision numbers of size 1; discounted values stay below 30."""
@@ -181,3 +181,8 @@ def test_an_episode_is_complete_where_its_end_is_in_the_sequence(seed):
     (reward,) = normal(seed, "reward")
     done = happens(seed, 0.1)
     np.testing.assert_array_equal(jit_episode_returns(reward, done)[1], [bool(done[t:].any()) for t in range(LENGTH)])
+
+
+def test_time_is_counted_from_the_first_step_of_each_episode():
+    first = jnp.array([True, False, False, True, True, False])
+    np.testing.assert_array_equal(episode_time(first), [0, 1, 2, 0, 0, 1])

@@ -9,8 +9,8 @@ the agent's own `learn`, differentiably. What is adapted may be all weights, the
 2020), or nothing but an extra input, the context (CAVIA, Zintgraf et al. 2019); the step size may be one number, or a
 meta-parameter per weight (Meta-SGD, Li et al. 2017).
 
-An agent may take more steps than it was trained to take. What it was trained for is that its steps are large enough
-to reach a good policy; the steps after them are shorter, as in the experiments of Finn et al. (2017, appendix A.2).
+An agent may take more steps than it was trained to take. The trained ones are as long as it takes to reach a good
+policy; steps of the same length from there would lead past it, so that later ones are shorter.
 """
 
 from collections.abc import Callable
