@@ -38,7 +38,7 @@ def test_it_pulls_the_arm_that_pays_from_the_second_pull_on(generates, aggregato
 
 
 def test_it_uses_the_last_observation_of_an_episode():
-    method = Hypernetwork(lifetime_episodes=3, memory=16, base=(8,), learning_rate=2e-3)
+    method = Hypernetwork(lifetime_episodes=3, memory=32, base=(8,), learning_rate=1e-3)
     lived = adapts(RunConfig(LookOrPull(), method, steps=250_000))
     np.testing.assert_allclose(lived.episodes.mean(0), [0, 1, 1], atol=0.12)
 
