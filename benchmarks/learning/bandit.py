@@ -55,7 +55,7 @@ EXPERIMENTS = {
     ),
     "bandit-100-10-attention": (
         Bandit(arms=10, pulls=100),
-        Transformer(blocks=1, meta_batch_size=128, trace=0.7),
+        Transformer(blocks=1, learning_rate=2e-3, meta_batch_size=128, trace=0.7),
         12_000_000,
         {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
     ),
