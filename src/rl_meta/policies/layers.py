@@ -46,10 +46,11 @@ class Linear(eqx.Module):
 
 
 class MLP(eqx.Module):
-    """Linear layers with tanh between them (and after the last one, where `final` is False)."""
+    """Linear layers with an activation between them (and after the last one, where `final` is False)."""
 
     layers: tuple[Linear, ...]
     final: bool = eqx.field(static=True)
+    activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -58,10 +59,12 @@ class MLP(eqx.Module):
         size_out: int | None = None,
         *,
         gain: float = 1.0,
+        activation: Callable[[Array], Array] = jnp.tanh,
         key: Key,
     ) -> None:
         """`size_out` None: the last hidden layer is the output. `gain` is the output layer's."""
         self.final = size_out is not None
+        self.activation = activation
         sizes = [size_in, *widths, *([size_out] if size_out is not None else [])]
         gains = [2**0.5] * len(widths) + [gain]
         keys = jax.random.split(key, len(gains))
@@ -73,8 +76,8 @@ class MLP(eqx.Module):
         """[..., in] -> [..., out]."""
         *hidden, last = self.layers
         for layer in hidden:
-            x = jnp.tanh(layer(x))
-        return last(x) if self.final else jnp.tanh(last(x))
+            x = self.activation(layer(x))
+        return last(x) if self.final else self.activation(last(x))
 
 
 class PolicyHead(eqx.Module):

@@ -65,6 +65,12 @@ def flatten_action(space: spaces.Space, action: Array) -> Array:
     raise _unsupported("action", space)
 
 
+def from_unit(space: spaces.Box, action: Array) -> Array:
+    """An action [..., d] in [-1, 1], scaled to the Box's bounds: the inverse of `flatten_action`."""
+    middle, half = _middle_and_half(space)
+    return middle + half * action
+
+
 def no_action(space: spaces.Space) -> Array:
     """What stands for "none yet" in the first inputs of a lifetime: zeros, like an agent's action."""
     if isinstance(space, spaces.Discrete):
@@ -102,6 +108,13 @@ def distribution(space: spaces.Space, parameters: Array) -> Distribution:
         mean, log_std = jnp.split(parameters, 2, -1)
         return DiagonalNormal(middle + half * mean, log_std + jnp.log(half))
     raise _unsupported("action", space)
+
+
+def is_bounded(space: spaces.Space) -> bool:
+    """Has every dimension of a Box finite bounds, one below the other? True of other spaces."""
+    if not isinstance(space, spaces.Box):
+        return True
+    return bool((np.isfinite(space.low) & np.isfinite(space.high) & (space.low < space.high)).all())
 
 
 def _middle_and_half(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:

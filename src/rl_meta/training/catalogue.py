@@ -21,6 +21,7 @@ FAMILIES = {
 METHODS = {
     "multitask": "rl_meta.algorithms.multitask:MultiTask",
     "oracle": "rl_meta.algorithms.oracle:Oracle",
+    "pearl": "rl_meta.algorithms.pearl:PEARL",
     "rl2": "rl_meta.algorithms.rl2:RL2",
     "scratch": "rl_meta.algorithms.scratch:Scratch",
 }

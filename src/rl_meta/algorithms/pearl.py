@@ -1,0 +1,324 @@
+"""PEARL: off-policy meta-RL via probabilistic context variables (Rakelly, Zhou, Quillen, Finn & Levine 2019).
+
+An encoder turns every transition into a Gaussian factor over a vector z; their product is the belief about the task.
+The agent draws one z per episode and acts as if that were the task: from the prior in its first stage, from the
+posterior later. Policy and critics read z beside the observation and are trained by soft actor-critic on transitions
+of many lifetimes, kept task by task in the meta-state.
+
+    RL replay       all transitions of a task                                   trains policy and critics
+    context replay  those of its last visit that were lived with the prior      makes the z they are trained with
+
+The encoder learns from the critics' loss, and from the KL of the posterior to the prior, which keeps out of z what the
+critics have no use for; not from the policy's loss. Replay per task asks for a fixed number of training tasks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from gymnasium import spaces
+
+from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape
+from rl_meta.algorithms.soft_actor_critic import SAC, SoftRows, followed, soft_losses
+from rl_meta.axes import as_sequences
+from rl_meta.errors import UserError
+from rl_meta.numerics.beliefs import GaussianProduct
+from rl_meta.numerics.replay import Replay
+from rl_meta.numerics.returns import gae
+from rl_meta.policies.layers import MLP, functional
+from rl_meta.policies.normaliser import Normaliser
+from rl_meta.policies.soft_actor_critic import SoftActorCritic
+from rl_meta.policies.spaces import flat_size, flatten, flatten_action, from_unit, is_bounded, no_action
+from rl_meta.settings import Count, NotNegative
+from rl_meta.tasks.base import Family
+from rl_meta.tasks.wrappers import FiniteTasks
+from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+
+LEAST_VARIANCE = 1e-7
+"""Of a factor."""
+LEAST_UNIT = 1e-4
+"""Of rewards; it is 0 while none but 0 was ever seen."""
+MOST_CONTEXT_STEPS = 64
+
+
+@dataclass(frozen=True)
+class PEARL(SAC):
+    """Posterior sampling over a latent task, with soft actor-critic."""
+
+    meta_batch_size: Count = 16
+    """Tasks lived in at the same time."""
+    train_tasks: Count = 100
+    """Tasks of the train split that are trained on, again and again."""
+    lifetime_episodes: Count | None = None
+    """Full-length episodes in a lifetime, the first of them lived with the prior; None: as many as the family says."""
+    copies: Count = 1
+    """Parallel environments in the task, each with a z of its own."""
+    latent: Count = 5
+    """Length of z."""
+    encoder: tuple[Count, ...] = (64, 64)
+    """Widths of the encoder's ReLU layers."""
+    kl_weight: NotNegative = 1e-3
+    """Of KL(posterior ‖ prior), summed over the dimensions of z, in the mean over tasks."""
+    steps_per_gradient: Count = 20
+    """Environment steps for each gradient step."""
+    batch_tasks: Count = 16
+    """Tasks in the batch of a gradient step."""
+    batch_steps: Count = 64
+    """Transitions of each of them."""
+    context_steps: Count | None = None
+    """Transitions that a z is inferred from in training; None: those of the first stage, at most 64."""
+    capacity_steps: Count = 10_000
+    """Most recent transitions that are kept of every task."""
+    normalise: bool = True
+    """Scale observations, and rewards by the root mean square of the discounted returns."""
+
+    def view(self, family: Family) -> FiniteTasks:
+        """With a fixed table of training tasks."""
+        return FiniteTasks(family, self.train_tasks)
+
+    def shape(self, family: Family) -> Shape:
+        """A stage is one full-length episode's time; episodes run on across stages."""
+        return Shape(self.lifetime_episodes or family.episodes, self.copies, family.horizon, restart=False)
+
+    def build(self, family: Family, iterations: int) -> MetaAlgorithm:
+        """See `Method`."""
+        if not isinstance(family, FiniteTasks):
+            raise UserError(f"PEARL is built for a family with a fixed table of tasks, its `view`; got {family}")
+        if not is_bounded(family.action_space):
+            raise UserError(f"PEARL squashes actions into their bounds; these need some: {family.action_space}")
+        seen, done = family.observation_space, family.action_space
+
+        def make(key: Key) -> Networks:
+            key_encoder, key_soft = jax.random.split(key)
+            size = 2 * flat_size(seen) + flat_size(done) + 1
+            encoder = MLP(size, self.encoder, 2 * self.latent, activation=jax.nn.relu, key=key_encoder)
+            state = flat_size(seen) + self.latent
+            soft = SoftActorCritic(state, self.hidden, done, temperature=self.temperature, key=key_soft)
+            return Networks(encoder, soft)
+
+        init_networks, networks_of = functional(make)
+        agent = Agent(seen, done, self.latent, networks_of)
+        learner = Learner(self, family, self.shape(family), agent, init_networks)
+        best = Adapter(agent.begin, agent.act_best, agent.learn)
+        return MetaAlgorithm(Adapter(agent.begin, agent.act, agent.learn), learner.init, learner.update, best=best)
+
+
+class Networks(eqx.Module):
+    """All that is trained by gradients."""
+
+    encoder: MLP
+    soft: SoftActorCritic
+
+
+class Params(NamedTuple):
+    """Meta-parameters."""
+
+    networks: PyTree
+    normaliser: Normaliser
+
+
+class Transition(NamedTuple):
+    """A row of replay, as it was lived: nothing is scaled yet."""
+
+    obs: PyTree
+    action: PyTree
+    reward: Array
+    next_obs: PyTree
+    terminated: Array
+
+
+class State(NamedTuple):
+    """What PEARL needs next time."""
+
+    params: Params
+    target: PyTree
+    """Critics that follow slowly."""
+    optimiser: PyTree
+    replay: Replay
+    """[train_tasks, capacity_steps]"""
+    context: Replay
+    """[train_tasks, steps of the first stage]"""
+
+
+def transitions(steps: Step) -> Transition:
+    """The part of the steps that is stored."""
+    return Transition(steps.inputs.obs, steps.action, steps.reward, steps.next_obs, steps.terminated)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """How PEARL lives in a task: `adapted` is the product of the factors seen so far, `memory` is the episode's z."""
+
+    obs_space: spaces.Space
+    action_space: spaces.Space
+    latent: int
+    networks_of: Callable[[PyTree], Networks]
+    """(parameters) -> networks."""
+
+    def begin(self, key: Key, params: Params) -> tuple[GaussianProduct, Array]:
+        """See `Adapter`."""
+        return GaussianProduct.of_none((self.latent,)), jnp.zeros(self.latent)
+
+    def act(
+        self, key: Key | None, params: Params, adapted: GaussianProduct, memory: Array, inputs: Inputs
+    ) -> tuple[Array, Array, PyTree]:
+        """See `Adapter`. Without a key, z is the mean and the action the likeliest: nothing is explored."""
+        key_z, key_action = (None, None) if key is None else jax.random.split(key)
+        z = jnp.where(inputs.first, adapted.sample(key_z), memory)
+        return z, self.action(key_action, params, z, inputs), ()
+
+    def act_best(
+        self, key: Key, params: Params, adapted: GaussianProduct, memory: Array, inputs: Inputs
+    ) -> tuple[Array, Array, PyTree]:
+        """The likeliest action for the z that `act` draws with this key: posterior sampling, and no other noise."""
+        z = jnp.where(inputs.first, adapted.sample(jax.random.split(key)[0]), memory)
+        return z, self.action(None, params, z, inputs), ()
+
+    def learn(self, key: Key | None, params: Params, adapted: GaussianProduct, steps: Step) -> GaussianProduct:
+        """See `Adapter`: multiply in the factors of the stage's transitions."""
+        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions(steps))
+        return adapted.times(self.belief(self.networks_of(params.networks).encoder, params.normaliser, rows))
+
+    def action(self, key: Key | None, params: Params, z: Array, inputs: Inputs) -> Array:
+        """What the policy does if z is the task."""
+        state = self.state(params.normaliser, inputs.obs, z)
+        action = self.networks_of(params.networks).soft.policy(state).sample(key)
+        return from_unit(self.action_space, action) if isinstance(self.action_space, spaces.Box) else action
+
+    def state(self, normaliser: Normaliser, obs: PyTree, z: Array) -> Array:
+        """What policy and critics read: the observation [..., in] and z [..., latent]."""
+        return jnp.concatenate([normaliser.see(self.obs_space, obs), z], -1)
+
+    def belief(self, encoder: MLP, normaliser: Normaliser, rows: Transition) -> GaussianProduct:
+        """From transitions [..., B, in], the product of their factors [..., latent]."""
+        parts = [
+            normaliser.see(self.obs_space, rows.obs),
+            flatten_action(self.action_space, rows.action),
+            jnp.clip(rows.reward / normaliser.reward.std, -10.0, 10.0)[..., None],
+            normaliser.see(self.obs_space, rows.next_obs),
+        ]
+        mean, raw = jnp.split(encoder(jnp.concatenate(parts, -1)), 2, -1)
+        variance = jnp.maximum(jax.nn.softplus(raw), LEAST_VARIANCE)
+        return GaussianProduct.of_factors(mean, variance, axis=-2)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How PEARL's meta-state begins and improves."""
+
+    settings: PEARL
+    family: FiniteTasks
+    shape: Shape
+    agent: Agent
+    init_networks: Callable[[Key], PyTree]
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        """Adam."""
+        return optax.adam(self.settings.learning_rate)
+
+    @property
+    def stage_steps(self) -> int:
+        """Transitions of one stage of a lifetime."""
+        return self.shape.copies * self.shape.steps
+
+    @property
+    def gradient_steps(self) -> int:
+        """Of one iteration."""
+        lived = self.shape.steps_per_call * self.settings.meta_batch_size
+        return max(1, lived // self.settings.steps_per_gradient)
+
+    def init(self, key: Key) -> State:
+        """See `MetaAlgorithm`."""
+        networks = self.init_networks(key)
+        params = Params(networks, Normaliser.unit(self.agent.obs_space))
+        obs = jax.eval_shape(lambda k: self.family.reset(k, self.family.sample(k))[1], key)
+        row = Transition(obs, no_action(self.agent.action_space), jnp.array(0.0), obs, jnp.zeros((), bool))
+        empty = lambda capacity: Replay.empty(self.family.count, capacity, row)
+        replay, context = empty(self.settings.capacity_steps), empty(self.stage_steps)
+        return State(params, networks.soft.critics, self.optimiser.init(networks), replay, context)
+
+    def update(self, key: Key, state: State, lifetimes: Lifetimes) -> tuple[State, Info]:
+        """See `MetaAlgorithm`."""
+        state = self.remember(state, lifetimes)
+        carry = state.params.networks, state.target, state.optimiser
+        keys = jax.random.split(key, self.gradient_steps)
+        (networks, target, optimiser), infos = jax.lax.scan(partial(self.gradient_step, state), carry, keys)
+        params = state.params._replace(networks=networks)
+        return state._replace(params=params, target=target, optimiser=optimiser), jax.tree.map(jnp.mean, infos)
+
+    def remember(self, state: State, lifetimes: Lifetimes) -> State:
+        """Store what was lived. A task's context is forgotten when it is visited again."""
+        rows, visited = transitions(lifetimes.steps), jax.vmap(self.family.row_of)(lifetimes.start.task)
+        joined = lambda x: x.reshape(x.shape[0], -1, *x.shape[4:])
+        with_prior = jax.tree.map(lambda x: joined(x[:, :1]), rows)
+        return state._replace(
+            params=state.params._replace(normaliser=self.observed(state.params.normaliser, lifetimes.steps)),
+            replay=state.replay.insert_each(visited, jax.tree.map(joined, rows)),
+            context=state.context.clear(visited).insert_each(visited, with_prior),
+        )
+
+    def observed(self, normaliser: Normaliser, steps: Step) -> Normaliser:
+        """With the moments of observations, rewards, and discounted returns to the end of the episode."""
+        if not self.settings.normalise:
+            return normaliser
+        steps = as_sequences(steps)
+        nothing, done = jnp.zeros_like(steps.reward), steps.terminated | steps.truncated
+        sums = jax.vmap(partial(gae, discount=self.settings.discount, trace=1.0))
+        to_come = sums(steps.reward, nothing, nothing, done, done)
+        seen = flatten(self.agent.obs_space, steps.inputs.obs)
+        return normaliser.observe(seen.reshape(-1, seen.shape[-1]), steps.reward.ravel(), to_come.ravel())
+
+    def gradient_step(
+        self, state: State, carry: tuple[PyTree, PyTree, PyTree], key: Key
+    ) -> tuple[tuple[PyTree, PyTree, PyTree], Info]:
+        """One step of all networks, on a batch of some tasks that were visited before."""
+        settings, (networks, target, optimiser) = self.settings, carry
+        key_tasks, key_context, key_rows, key_loss = jax.random.split(key, 4)
+        tasks = state.replay.draw_rings(key_tasks, settings.batch_tasks)
+        context_steps = settings.context_steps or min(self.stage_steps, MOST_CONTEXT_STEPS)
+        context = state.context.draw(key_context, tasks, context_steps)
+        rows = state.replay.draw(key_rows, tasks, settings.batch_steps)
+        loss = partial(self.loss, key_loss, state.params.normaliser, target, context, rows)
+        gradient, info = jax.grad(loss, has_aux=True)(networks)
+        updates, optimiser = self.optimiser.update(gradient, optimiser, networks)
+        networks = optax.apply_updates(networks, updates)
+        target = followed(target, networks.soft.critics, settings.target_rate)
+        return (networks, target, optimiser), info | {"gradient_norm": optax.tree.norm(gradient)}
+
+    def loss(
+        self, key: Key, normaliser: Normaliser, target: PyTree, context: Transition, rows: Transition, networks: PyTree
+    ) -> tuple[Array, Info]:
+        """Of M tasks: context [M, B', ...] and rows [M, B, ...]."""
+        key_z, key_soft = jax.random.split(key)
+        networks = self.agent.networks_of(networks)
+        belief = self.agent.belief(networks.encoder, normaliser, context)
+        losses, info = soft_losses(
+            key_soft,
+            networks.soft,
+            eqx.combine(target, networks.soft.critics),
+            self.soft_rows(normaliser, rows, belief.sample(key_z)),
+            settings=self.settings,
+            entropy_target=self.settings.entropy_target(self.agent.action_space),
+        )
+        kl = belief.kl_from_prior().mean()
+        return sum(losses) + self.settings.kl_weight * kl, info | {"kl": kl}
+
+    def soft_rows(self, normaliser: Normaliser, rows: Transition, z: Array) -> SoftRows:
+        """[M, B, ...] with every task's z [M, latent] -> [M B, ...]."""
+        z = jnp.broadcast_to(z[:, None], (*rows.reward.shape, z.shape[-1]))
+        returns = normaliser.target
+        unit = jnp.sqrt(returns.mean**2 + returns.variance)
+        soft = SoftRows(
+            state=self.agent.state(normaliser, rows.obs, z),
+            action=flatten_action(self.agent.action_space, rows.action),
+            reward=rows.reward / jnp.maximum(unit, LEAST_UNIT),
+            next_state=self.agent.state(normaliser, rows.next_obs, z),
+            terminated=rows.terminated,
+        )
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), soft)
