@@ -29,6 +29,10 @@ SMALL = {
     "copies": 2,
     "hidden": (8,),
     "memory": 8,
+    "train_tasks": 5,
+    "capacity_steps": 64,
+    "batch_tasks": 2,
+    "batch_steps": 8,
 }
 CLOSE = 1e-4
 """Batched products are rounded otherwise than single ones."""

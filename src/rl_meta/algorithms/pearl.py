@@ -24,7 +24,7 @@ import optax
 from gymnasium import spaces
 
 from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape
-from rl_meta.algorithms.soft_actor_critic import SAC, SoftRows, followed, soft_losses
+from rl_meta.algorithms.soft_actor_critic import SAC, SoftLosses, SoftRows, followed, soft_losses
 from rl_meta.axes import as_sequences
 from rl_meta.errors import UserError
 from rl_meta.numerics.beliefs import GaussianProduct
@@ -87,10 +87,20 @@ class PEARL(SAC):
 
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
         """See `Method`."""
+        learner = self.learner(family)
+        agent = learner.agent
+        best = Adapter(agent.begin, agent.act_best, agent.learn)
+        return MetaAlgorithm(Adapter(agent.begin, agent.act, agent.learn), learner.init, learner.update, best=best)
+
+    def learner(self, family: Family) -> "Learner":
+        """The parts that the method is made of."""
         if not isinstance(family, FiniteTasks):
             raise UserError(f"PEARL is built for a family with a fixed table of tasks, its `view`; got {family}")
         if not is_bounded(family.action_space):
-            raise UserError(f"PEARL squashes actions into their bounds; these need some: {family.action_space}")
+            raise UserError(
+                f"PEARL squashes actions into the bounds of their space, got {family.action_space}; "
+                "give every dimension a finite lower and upper bound"
+            )
         seen, done = family.observation_space, family.action_space
 
         def make(key: Key) -> Networks:
@@ -102,10 +112,7 @@ class PEARL(SAC):
             return Networks(encoder, soft)
 
         init_networks, networks_of = functional(make)
-        agent = Agent(seen, done, self.latent, networks_of)
-        learner = Learner(self, family, self.shape(family), agent, init_networks)
-        best = Adapter(agent.begin, agent.act_best, agent.learn)
-        return MetaAlgorithm(Adapter(agent.begin, agent.act, agent.learn), learner.init, learner.update, best=best)
+        return Learner(self, family, self.shape(family), Agent(seen, done, self.latent, networks_of), init_networks)
 
 
 class Networks(eqx.Module):
@@ -295,6 +302,13 @@ class Learner:
         self, key: Key, normaliser: Normaliser, target: PyTree, context: Transition, rows: Transition, networks: PyTree
     ) -> tuple[Array, Info]:
         """Of M tasks: context [M, B', ...] and rows [M, B, ...]."""
+        losses, kl, info = self.losses(key, normaliser, target, context, rows, networks)
+        return sum(losses) + self.settings.kl_weight * kl, info | {"kl": kl}
+
+    def losses(
+        self, key: Key, normaliser: Normaliser, target: PyTree, context: Transition, rows: Transition, networks: PyTree
+    ) -> tuple[SoftLosses, Array, Info]:
+        """Those of soft actor-critic, and the divergence of the posteriors from the prior."""
         key_z, key_soft = jax.random.split(key)
         networks = self.agent.networks_of(networks)
         belief = self.agent.belief(networks.encoder, normaliser, context)
@@ -306,8 +320,7 @@ class Learner:
             settings=self.settings,
             entropy_target=self.settings.entropy_target(self.agent.action_space),
         )
-        kl = belief.kl_from_prior().mean()
-        return sum(losses) + self.settings.kl_weight * kl, info | {"kl": kl}
+        return losses, belief.kl_from_prior().mean(), info
 
     def soft_rows(self, normaliser: Normaliser, rows: Transition, z: Array) -> SoftRows:
         """[M, B, ...] with every task's z [M, latent] -> [M B, ...]."""

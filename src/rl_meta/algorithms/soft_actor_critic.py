@@ -78,12 +78,12 @@ class SoftLosses(NamedTuple):
 
 
 def soft_value(
-    key: Key, policy: SoftPolicy, critics: TwinQ, state: Array, temperature: Array | float
+    key: Key | None, policy: SoftPolicy, critics: TwinQ, state: Array, temperature: Array | float
 ) -> tuple[Array, Array]:
     """The mean over actions of min Q − α log π, and the entropy of the policy: [..., in] -> [...], [...].
 
     Differentiable in the policy. Over discrete actions exact and at most α log Σ exp(min Q / α); over
-    continuous ones an unbiased estimate from one draw.
+    continuous ones an unbiased estimate from one draw (without a key, of the mode).
     """
     if isinstance(policy, Categorical):
         log_prob = jax.nn.log_softmax(policy.logits)
