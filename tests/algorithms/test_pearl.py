@@ -179,6 +179,7 @@ def test_pearl_tries_goals_in_its_first_episode_and_knows_the_goal_in_later_ones
         train_tasks=20,
         latent=2,
         discount=0.0,
+        kl_weight=1e-3,
         hidden=(32, 32),
         encoder=(32, 32),
         batch_steps=32,

@@ -13,8 +13,8 @@ from rl_meta.training.catalogue import FAMILIES, METHODS, families, methods
 from rl_meta.training.config import RunConfig
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
-NAMES = [page.name for page in PAGES]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+NAMES = [str(page.relative_to(ROOT / "docs")) for page in PAGES]
 
 
 def blocks(page, language):
@@ -39,7 +39,7 @@ def run_page(page, monkeypatch, tmp_path):
     return module
 
 
-@pytest.mark.parametrize("name", [page.name for page in PAGES if blocks(page, "python")])
+@pytest.mark.parametrize("name", [name for name, page in zip(NAMES, PAGES, strict=True) if blocks(page, "python")])
 def test_the_code_of_a_page_runs(name, monkeypatch, tmp_path):
     run_page(ROOT / "docs" / name, monkeypatch, tmp_path)
 

@@ -62,7 +62,7 @@ class PEARL(SAC):
     """Length of z."""
     encoder: tuple[Count, ...] = (64, 64)
     """Widths of the encoder's ReLU layers."""
-    kl_weight: NotNegative = 1e-3
+    kl_weight: NotNegative = 1e-4
     """Of KL(posterior ‖ prior), summed over the dimensions of z, in the mean over tasks."""
     steps_per_gradient: Count = 20
     """Environment steps for each gradient step."""

@@ -39,7 +39,7 @@ class SAC:
     """γ, per step."""
     target_rate: Rate = 0.005
     """Fraction that the target critics move toward the critics with every gradient step."""
-    temperature: Positive = 0.1
+    temperature: Positive = 0.02
     """α, in units of reward per nat; the first one, where it is tuned."""
     tune_temperature: bool = True
     """Keep the policy's entropy at its target by changing the temperature?"""
