@@ -72,7 +72,7 @@ class PEARL(SAC):
     """Transitions of each of them."""
     context_steps: Count | None = None
     """Transitions that a z is inferred from in training; None: those of the first stage, at most 64."""
-    capacity_steps: Count = 10_000
+    capacity_steps: Count = 5_000
     """Most recent transitions that are kept of every task."""
     normalise: bool = True
     """Scale observations, and rewards by the root mean square of the discounted returns."""
@@ -112,7 +112,9 @@ class PEARL(SAC):
             return Networks(encoder, soft)
 
         init_networks, networks_of = functional(make)
-        return Learner(self, family, self.shape(family), Agent(seen, done, self.latent, networks_of), init_networks)
+        return Learner(
+            self, family, self.shape(family), PosteriorAgent(seen, done, self.latent, networks_of), init_networks
+        )
 
 
 class Networks(eqx.Module):
@@ -158,7 +160,7 @@ def transitions(steps: Step) -> Transition:
 
 
 @dataclass(frozen=True)
-class Agent:
+class PosteriorAgent:
     """How PEARL lives in a task: `adapted` is the product of the factors seen so far, `memory` is the episode's z."""
 
     obs_space: spaces.Space
@@ -221,7 +223,7 @@ class Learner:
     settings: PEARL
     family: FiniteTasks
     shape: Shape
-    agent: Agent
+    agent: PosteriorAgent
     init_networks: Callable[[Key], PyTree]
 
     @property
