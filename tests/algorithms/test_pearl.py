@@ -1,5 +1,7 @@
 """PEARL: its posterior, its two replays, who trains the encoder, and a known answer."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -159,6 +161,16 @@ def test_unbounded_actions_are_refused():
 def test_a_family_without_a_table_of_tasks_is_refused():
     with pytest.raises(UserError, match="fixed table of tasks"):
         PEARL().build(PointGoal(), 1)
+
+
+@pytest.mark.parametrize(("warm_up_steps", "improves"), [(108, True), (109, False)])
+def test_nothing_is_learned_before_the_warm_up_is_over(lifetimes, warm_up_steps, improves):
+    learner = replace(SMALL, warm_up_steps=warm_up_steps, batch_tasks=2, batch_steps=4).learner(FAMILY)
+    state, info = quick_jit(learner.update)(KEY, STATE, lifetimes)
+    assert int(state.lived_steps) == 108
+    moved = jax.tree.map(lambda x, y: bool((x != y).any()), state.params.networks, PARAMS.networks)
+    assert any(jax.tree.leaves(moved)) == improves
+    assert bool(jnp.isnan(info["critic_loss"])) != improves
 
 
 def aims(method, steps):

@@ -15,7 +15,7 @@ critics have no use for; not from the policy's loss. Replay per task asks for a 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import equinox as eqx
 import jax
@@ -34,7 +34,7 @@ from rl_meta.policies.layers import MLP, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.soft_actor_critic import SoftActorCritic
 from rl_meta.policies.spaces import flat_size, flatten, flatten_action, from_unit, is_bounded, no_action
-from rl_meta.settings import Count, NotNegative
+from rl_meta.settings import Count, NotNegative, Range
 from rl_meta.tasks.base import Family
 from rl_meta.tasks.wrappers import FiniteTasks
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
@@ -64,6 +64,8 @@ class PEARL(SAC):
     """Widths of the encoder's ReLU layers."""
     kl_weight: NotNegative = 1e-4
     """Of KL(posterior ‖ prior), summed over the dimensions of z, in the mean over tasks."""
+    warm_up_steps: Annotated[int, Range(0)] = 0
+    """Environment steps, over all lifetimes, before the first gradient step."""
     steps_per_gradient: Count = 20
     """Environment steps for each gradient step."""
     batch_tasks: Count = 16
@@ -108,7 +110,9 @@ class PEARL(SAC):
             size = 2 * flat_size(seen) + flat_size(done) + 1
             encoder = MLP(size, self.encoder, 2 * self.latent, activation=jax.nn.relu, key=key_encoder)
             state = flat_size(seen) + self.latent
-            soft = SoftActorCritic(state, self.hidden, done, temperature=self.temperature, key=key_soft)
+            soft = SoftActorCritic(
+                state, self.hidden, done, temperature=self.temperature, gain=self.policy_gain, key=key_soft
+            )
             return Networks(encoder, soft)
 
         init_networks, networks_of = functional(make)
@@ -152,6 +156,8 @@ class State(NamedTuple):
     """[train_tasks, capacity_steps]"""
     context: Replay
     """[train_tasks, steps of the first stage]"""
+    lived_steps: Array
+    """Environment steps so far."""
 
 
 def transitions(steps: Step) -> Transition:
@@ -250,11 +256,18 @@ class Learner:
         row = Transition(obs, no_action(self.agent.action_space), jnp.array(0.0), obs, jnp.zeros((), bool))
         empty = lambda capacity: Replay.empty(self.family.count, capacity, row)
         replay, context = empty(self.settings.capacity_steps), empty(self.stage_steps)
-        return State(params, networks.soft.critics, self.optimiser.init(networks), replay, context)
+        return State(params, networks.soft.critics, self.optimiser.init(networks), replay, context, jnp.array(0))
 
     def update(self, key: Key, state: State, lifetimes: Lifetimes) -> tuple[State, Info]:
-        """See `MetaAlgorithm`."""
+        """See `MetaAlgorithm`. While warming up, info is NaN: there is none."""
         state = self.remember(state, lifetimes)
+        improve = partial(self.improve, key)
+        shapes = jax.eval_shape(improve, state)[1]
+        wait = lambda state: (state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), shapes))
+        return jax.lax.cond(state.lived_steps >= self.settings.warm_up_steps, improve, wait, state)
+
+    def improve(self, key: Key, state: State) -> tuple[State, Info]:
+        """All gradient steps of one iteration."""
         carry = state.params.networks, state.target, state.optimiser
         keys = jax.random.split(key, self.gradient_steps)
         (networks, target, optimiser), infos = jax.lax.scan(partial(self.gradient_step, state), carry, keys)
@@ -270,6 +283,7 @@ class Learner:
             params=state.params._replace(normaliser=self.observed(state.params.normaliser, lifetimes.steps)),
             replay=state.replay.insert_each(visited, jax.tree.map(joined, rows)),
             context=state.context.clear(visited).insert_each(visited, with_prior),
+            lived_steps=state.lived_steps + lifetimes.steps.reward.size,
         )
 
     def observed(self, normaliser: Normaliser, steps: Step) -> Normaliser:
