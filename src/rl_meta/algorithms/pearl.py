@@ -110,9 +110,7 @@ class PEARL(SAC):
             size = 2 * flat_size(seen) + flat_size(done) + 1
             encoder = MLP(size, self.encoder, 2 * self.latent, activation=jax.nn.relu, key=key_encoder)
             state = flat_size(seen) + self.latent
-            soft = SoftActorCritic(
-                state, self.hidden, done, temperature=self.temperature, gain=self.policy_gain, key=key_soft
-            )
+            soft = SoftActorCritic(state, self.hidden, done, temperature=self.temperature, key=key_soft)
             return Networks(encoder, soft)
 
         init_networks, networks_of = functional(make)

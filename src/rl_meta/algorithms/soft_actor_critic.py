@@ -35,8 +35,6 @@ class SAC:
     """Of Adam, for all networks."""
     hidden: tuple[Count, ...] = (64, 64)
     """Widths of the ReLU layers of the policy and of both critics."""
-    policy_gain: Positive = 0.01
-    """Scale of the policy's last layer before training: with a small one it is nearly uniform in every state."""
     discount: Rate = 0.97
     """γ, per step."""
     target_rate: Rate = 0.005

@@ -61,19 +61,18 @@ class SoftActorCritic(eqx.Module):
         action_space: spaces.Space,
         *,
         temperature: float | Array,
-        gain: float = 0.01,
         activation: Callable[[Array], Array] = jax.nn.relu,
         key: Key,
     ) -> None:
-        """size_in: of the state, the vector that the networks read. gain: of the policy's last layer."""
+        """size_in: of the state, the vector that the networks read."""
         key_actor, key_critics = jax.random.split(key)
         outputs = flat_size(action_space) * (1 if isinstance(action_space, spaces.Discrete) else 2)
-        self.actor = MLP(size_in, widths, outputs, gain=gain, activation=activation, key=key_actor)
+        self.actor = MLP(size_in, widths, outputs, gain=0.01, activation=activation, key=key_actor)
         self.critics = TwinQ(size_in, widths, action_space, activation=activation, key=key_critics)
         self.log_temperature = jnp.log(jnp.asarray(temperature, float))
 
     def policy(self, state: Array) -> SoftPolicy:
-        """[..., in] -> a distribution over actions; with a small gain at first near the widest."""
+        """[..., in] -> a distribution over actions; at first near the widest."""
         out = self.actor(state)
         if self.critics.discrete:
             return Categorical(out)
