@@ -18,9 +18,9 @@ SPARSE = PEARL(
     discount=0.95,
     kl_weight=5e-3,
     temperature=0.1,
-    target_entropy=0.0,
+    target_entropy=-0.3,
     warm_up_steps=200_000,
-    steps_per_gradient=15,
+    steps_per_gradient=30,
     batch_steps=32,
 )
 SWING = PEARL(meta_batch_size=8, discount=0.95, kl_weight=1e-5, temperature=0.1, batch_steps=32)
