@@ -14,8 +14,16 @@ from rl_meta.tasks.base import Family
 from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.point_goal import SparsePointGoal
 
-SPARSE = PEARL(target_entropy=-0.3, discount=0.95, kl_weight=5e-3, steps_per_gradient=30, batch_steps=32)
-SWING = PEARL(meta_batch_size=8, discount=0.95, kl_weight=1e-5, batch_steps=32)
+SPARSE = PEARL(
+    discount=0.95,
+    kl_weight=5e-3,
+    temperature=0.1,
+    target_entropy=-0.3,
+    warm_up_steps=200_000,
+    steps_per_gradient=30,
+    batch_steps=32,
+)
+SWING = PEARL(meta_batch_size=8, discount=0.95, kl_weight=1e-5, temperature=0.1, batch_steps=32)
 
 EXPERIMENTS: dict[str, tuple[Family, Method, int]] = {
     "point-goal-sparse-pearl": (SparsePointGoal(), SPARSE, 600_000),

@@ -158,6 +158,10 @@ class State(NamedTuple):
     """Environment steps so far."""
 
 
+Learned = tuple[PyTree, PyTree, PyTree]
+"""Networks, target critics, the optimiser's state: what a gradient step changes."""
+
+
 def transitions(steps: Step) -> Transition:
     """The part of the steps that is stored."""
     return Transition(steps.inputs.obs, steps.action, steps.reward, steps.next_obs, steps.terminated)
@@ -259,18 +263,20 @@ class Learner:
     def update(self, key: Key, state: State, lifetimes: Lifetimes) -> tuple[State, Info]:
         """See `MetaAlgorithm`. While warming up, info is NaN: there is none."""
         state = self.remember(state, lifetimes)
-        improve = partial(self.improve, key)
-        shapes = jax.eval_shape(improve, state)[1]
-        wait = lambda state: (state, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), shapes))
-        return jax.lax.cond(state.lived_steps >= self.settings.warm_up_steps, improve, wait, state)
-
-    def improve(self, key: Key, state: State) -> tuple[State, Info]:
-        """All gradient steps of one iteration."""
-        carry = state.params.networks, state.target, state.optimiser
-        keys = jax.random.split(key, self.gradient_steps)
-        (networks, target, optimiser), infos = jax.lax.scan(partial(self.gradient_step, state), carry, keys)
+        learned = state.params.networks, state.target, state.optimiser
+        improve = partial(self.improve, key, state)
+        shapes = jax.eval_shape(improve, learned)[1]
+        wait = lambda learned: (learned, jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), shapes))
+        warm = state.lived_steps >= self.settings.warm_up_steps
+        (networks, target, optimiser), info = jax.lax.cond(warm, improve, wait, learned)
         params = state.params._replace(networks=networks)
-        return state._replace(params=params, target=target, optimiser=optimiser), jax.tree.map(jnp.mean, infos)
+        return state._replace(params=params, target=target, optimiser=optimiser), info
+
+    def improve(self, key: Key, state: State, learned: Learned) -> tuple[Learned, Info]:
+        """All gradient steps of one iteration."""
+        keys = jax.random.split(key, self.gradient_steps)
+        learned, infos = jax.lax.scan(partial(self.gradient_step, state), learned, keys)
+        return learned, jax.tree.map(jnp.mean, infos)
 
     def remember(self, state: State, lifetimes: Lifetimes) -> State:
         """Store what was lived. A task's context is forgotten when it is visited again."""
@@ -295,11 +301,9 @@ class Learner:
         seen = flatten(self.agent.obs_space, steps.inputs.obs)
         return normaliser.observe(seen.reshape(-1, seen.shape[-1]), steps.reward.ravel(), to_come.ravel())
 
-    def gradient_step(
-        self, state: State, carry: tuple[PyTree, PyTree, PyTree], key: Key
-    ) -> tuple[tuple[PyTree, PyTree, PyTree], Info]:
+    def gradient_step(self, state: State, learned: Learned, key: Key) -> tuple[Learned, Info]:
         """One step of all networks, on a batch of some tasks that were visited before."""
-        settings, (networks, target, optimiser) = self.settings, carry
+        settings, (networks, target, optimiser) = self.settings, learned
         key_tasks, key_context, key_rows, key_loss = jax.random.split(key, 4)
         tasks = state.replay.draw_rings(key_tasks, settings.batch_tasks)
         context_steps = settings.context_steps or min(self.stage_steps, MOST_CONTEXT_STEPS)
