@@ -19,6 +19,7 @@ from gymnasium import spaces
 
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
+from rl_meta.tasks.drawing import Line, Mark, Polygon, box
 from rl_meta.tasks.regions import sample_box
 from rl_meta.types import Array, Key
 
@@ -229,6 +230,7 @@ class Driving:
 
     splits = SPLITS
     episodes = 3
+    window = (-25.0, 65.0, -30.0, 30.0)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -298,6 +300,27 @@ class Driving:
         straddling = jnp.clip(from_lane / (LANE_M / 2 - FREE_IN_LANE_M), 0, 1)
         reward = progress / (GOOD_SPEED * SECONDS_PER_STEP) - STRADDLING_COST * straddling - CRASH_COST * ended
         return Transition(after, _observe(after), reward, ended, (time >= self.horizon) & ~ended)
+
+    def draw(self, state: DrivingState, task: DrivingTask) -> list[Mark]:
+        """The road around the agent, which comes from the left, and all cars on it."""
+        reach = np.arange(-25.0, 65.5, 0.5)
+        bends = jax.vmap(curvature, (None, 0))(jnp.asarray(state.bends), jnp.asarray(state.along + reach))
+        turns = np.cumsum(0.5 * np.asarray(bends))
+        turns -= np.interp(0.0, reach, turns)
+        middle = np.stack([np.cumsum(0.5 * np.cos(turns)), np.cumsum(0.5 * np.sin(turns))], 1)
+        middle -= middle[np.searchsorted(reach, 0.0)]
+        left = np.stack([-np.sin(turns), np.cos(turns)], 1)
+
+        def car(ahead: float, offset: float, heading: float) -> np.ndarray:
+            at = int(np.searchsorted(reach, ahead))
+            return box(middle[at] + offset * left[at], CAR_LENGTH_M, CAR_WIDTH_M, float(turns[at]) + heading)
+
+        lines: list[Mark] = [Line(middle + side * LANE_M * left, "scene") for side in (-1.0, 0.0, 1.0)]
+        seen = [
+            (lane, x) for lane in (0, 1) for x in np.asarray(state.ahead)[lane].tolist() if reach[0] < x < reach[-1]
+        ]
+        others: list[Mark] = [Polygon(car(x, float(LANE_CENTRES[lane]), 0.0), "other") for lane, x in seen]
+        return [*lines, *others, Polygon(car(0.0, float(state.offset), float(state.heading)))]
 
 
 def _drive(state: DrivingState, action: Array, task: DrivingTask) -> DrivingState:

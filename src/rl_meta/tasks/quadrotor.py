@@ -16,6 +16,7 @@ from gymnasium import spaces
 from rl_meta.numerics.integration import runge_kutta_4
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
+from rl_meta.tasks.drawing import Disc, Line, Mark, Polygon, box
 from rl_meta.tasks.regions import sample_box
 from rl_meta.types import Array, Key
 
@@ -82,6 +83,7 @@ class Quadrotor:
 
     splits = SPLITS
     episodes = 3
+    window = (-LIMIT_M, LIMIT_M, -LIMIT_M, LIMIT_M)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -122,3 +124,12 @@ class Quadrotor:
         reward = jnp.where(crashed, 0.0, 1 / (1 + (pose[:2] ** 2).sum() / LENGTH_SCALE_M**2))
         late = (time >= self.horizon) & ~crashed
         return Transition(QuadrotorState(pose, rates, time), _observe(pose, rates), reward, crashed, late)
+
+    def draw(self, state: QuadrotorState, task: QuadrotorTask) -> list[Mark]:
+        """The drone at twice its size, and the goal; the line from there is how far the wind blows in 0.2 s."""
+        x, height, tilt = (float(part) for part in state.pose)
+        along, up = np.array([np.cos(tilt), np.sin(tilt)]), np.array([-np.sin(tilt), np.cos(tilt)])
+        rotors = [np.array([x, height]) + side * 2 * ARM_M * along + 0.12 * up for side in (-1, 1)]
+        blades = [Polygon(box(rotor, 0.36, 0.06, tilt)) for rotor in rotors]
+        wind = Line([(0.0, 0.0), (0.2 * float(task.wind), 0.0)], "scene")
+        return [wind, Disc((0.0, 0.0), 0.12, "goal"), Polygon(box((x, height), 4 * ARM_M, 0.12, tilt)), *blades]

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from rl_meta.numerics.integration import runge_kutta_4
 from rl_meta.settings import Count, NotNegative
 from rl_meta.tasks.base import SPLITS, Transition
+from rl_meta.tasks.drawing import Disc, Line, Mark
 from rl_meta.tasks.regions import sample_box
 from rl_meta.types import Array, Key
 
@@ -99,6 +100,7 @@ class TwoLinkArm:
 
     splits = SPLITS
     episodes = 3
+    window = (-1.1, 1.1, -1.1, 1.1)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -144,3 +146,10 @@ class TwoLinkArm:
         time = state.time + 1
         obs = _observe(angles, rates)
         return Transition(TwoLinkArmState(angles, rates, time), obs, reward, jnp.zeros((), bool), time >= self.horizon)
+
+    def draw(self, state: TwoLinkArmState, task: TwoLinkArmTask) -> list[Mark]:
+        """The arm and the goal; the disc at the tip grows with the load."""
+        elbow, tip = (np.asarray(joint) for joint in joints_of(jnp.asarray(state.angles)))
+        load = 0.05 + 0.05 * float(np.sqrt(max(float(task.payload), 0.0)))
+        arm = Line(np.stack([np.zeros(2), elbow, tip]))
+        return [Disc(np.asarray(goal_of(task)), 0.12, "goal"), Disc((0.0, 0.0), 0.08, "scene"), arm, Disc(tip, load)]
