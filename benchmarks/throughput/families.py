@@ -3,9 +3,9 @@
 python benchmarks/throughput/families.py
 python benchmarks/throughput/families.py --only driving --envs 8192
 
-Thousands of copies, each in a task of its own, step in one compiled loop; one that ends begins anew. Families with many
-copies are split over the given number of threads, in one process. On a shared machine look at the steps per second of
-processor time: waiting for others does not count there.
+Thousands of copies, each in a task of its own, step in a compiled loop; one that ends begins anew. They are split over
+the given number of threads of one process. On a shared machine look at the steps per second of processor time as well:
+waiting for others does not count there.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from statistics import median
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from gymnasium import spaces
 
 from rl_meta.axes import select
@@ -97,8 +96,7 @@ def main() -> None:
         rows[name] = measure(families.make(name), options.envs, options.threads, options.repeats)
         clock, processor = rows[name]["steps_per_second"], rows[name]["steps_per_cpu_second"]
         print(f"{name:18} {clock:>12,} steps/s {processor:>12,} per processor second", flush=True)
-    machine = {"processor": platform.processor() or platform.machine(), "threads": options.threads, "jax": jnp.__name__}
-    machine["jax"] = jax.__version__
+    machine = {"machine": platform.machine(), "threads": options.threads, "jax": jax.__version__}
     content = {"envs": options.envs, "steps": STEPS, "machine": machine, "families": rows}
     options.output.write_text(json.dumps(content, indent=1) + "\n")
 

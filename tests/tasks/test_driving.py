@@ -28,6 +28,8 @@ from tasks.playing import draw, play_all, quick_jit
 LINEAR_TYRE = 2e-3
 """Relative: at the slips below, the brush model is this near to a linear tyre."""
 SETTLED = 5e-3
+HELD_CURVATURE_M = 0.3
+"""After 40 m: the curvature is held during a step, and the test sums up speeds in steps."""
 
 
 @quick_jit
@@ -120,14 +122,25 @@ def test_front_wheels_follow_the_steering_with_the_delay_as_time_constant():
     np.testing.assert_allclose(steering, MAX_STEERING_RAD * (1 - np.exp(-1)), rtol=1e-5)
 
 
-def test_following_the_road_in_its_lane_needs_its_curvature():
-    """On a circle of 1/κ at the right yaw rate, offset and heading stay."""
-    state = start(task_of())
-    bend = driving.curvature(state.bends, state.along)
-    turning = state._replace(yaw_rate=bend * 10 / (1 - bend * state.offset))
-    moved = step(turning, jnp.zeros(2), task_of()).state
-    straight = step(state, jnp.zeros(2), task_of()).state
-    assert abs(float(moved.heading)) < abs(float(straight.heading))
+def test_the_place_on_the_road_is_the_place_in_the_world():
+    """The path summed up from speeds and yaw rates in the plane, against road and offset laid out in the plane."""
+    state = start(task_of())._replace(heading=jnp.array(0.1), bends=jnp.zeros(2))
+    world, facing = np.array([0.0, float(state.offset)]), float(state.heading)
+    for time in range(40):
+        after = step(state, jnp.array([0.3 * np.sin(time / 8), 0.2]), task_of()).state
+        ahead, left, turn = (float(x + y) / 2 for x, y in zip(state[3:6], after[3:6], strict=True))
+        middle = facing + SECONDS_PER_STEP * turn / 2
+        forward, aside = np.array([np.cos(middle), np.sin(middle)]), np.array([-np.sin(middle), np.cos(middle)])
+        world, facing = world + SECONDS_PER_STEP * (ahead * forward + left * aside), facing + SECONDS_PER_STEP * turn
+        state = after
+    reach = np.linspace(0, float(state.along), 2001)
+    bends = jax.vmap(driving.curvature, (None, 0))(state.bends, jnp.array(reach))
+    angles, piece = np.cumsum(np.asarray(bends)) * reach[1], reach[1]
+    centre = piece * np.array([np.cos(angles).sum(), np.sin(angles).sum()])
+    place = centre + float(state.offset) * np.array([-np.sin(angles[-1]), np.cos(angles[-1])])
+    assert abs(angles[-1]) > 0.2
+    assert np.linalg.norm(place - world) < HELD_CURVATURE_M
+    assert abs(facing - (angles[-1] + float(state.heading))) < 0.02
 
 
 # ------------------------------------------------------------------------------------------------ the traffic

@@ -284,7 +284,7 @@ class Driving:
         return state, _observe(state)
 
     def step(self, key: Key, state: DrivingState, action: Array, task: DrivingTask) -> Transition:
-        """The car in four substeps, on a road whose curvature is held meanwhile; then the traffic."""
+        """The car in four substeps, with the road's curvature half way; then the traffic."""
         moved = _drive(state, action, task)
         progress = moved.along - state.along
         speeds = traffic_speeds(state.ahead, state.speeds, state.offset, state.speed, task)
@@ -326,7 +326,7 @@ class Driving:
 def _drive(state: DrivingState, action: Array, task: DrivingTask) -> DrivingState:
     """The agent's car one step later."""
     seconds = SECONDS_PER_STEP / SUBSTEPS
-    bend = curvature(state.bends, state.along)
+    bend = curvature(state.bends, state.along + state.speed * SECONDS_PER_STEP / 2)
     followed = 1 - jnp.exp(-seconds / task.steering_delay)
 
     def substep(_: Array, car: tuple[Array, ...]) -> tuple[Array, ...]:
