@@ -88,8 +88,17 @@ def load(run: str | Path, *, seed_index: int = 0, family: Family | None = None, 
     return Agent(algorithm.adapter, params, config.shape, *seen, best=deterministic(algorithm))
 
 
-def report(run: str | Path) -> Path:
-    """Write DIR/report.html, a page that needs no network."""
-    from rl_meta.analysis.report import write_report  # noqa: PLC0415 (plots are slow to import)
+def report(run: str | Path, *, film: bool = False, family: Family | None = None, method: Method | None = None) -> Path:
+    """Write DIR/report.html, a page that needs no network.
 
-    return write_report(Path(run))
+    Args:
+        run: the run directory.
+        film: show pictures of the agent's first and last episode in a held-out task as well, for which it lives a
+            lifetime there; of families that cannot be drawn there are none.
+        family: the family, for a film where it is one of your own.
+        method: the method, for a film where it is one of your own.
+    """
+    from rl_meta.analysis.film import film_of_run  # noqa: PLC0415 (plots are slow to import)
+    from rl_meta.analysis.report import write_report  # noqa: PLC0415
+
+    return write_report(Path(run), film_of_run(Path(run), family=family, method=method) if film else None)

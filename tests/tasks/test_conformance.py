@@ -13,12 +13,15 @@ from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.base import SPLITS, Family, draw_tasks
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.dark_room import DarkRoom
+from rl_meta.tasks.driving import Driving
 from rl_meta.tasks.grid_navigation import GridNavigation
 from rl_meta.tasks.gymnax_adapter import Gymnax
 from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.point_goal import PointGoal, SparsePointGoal
 from rl_meta.tasks.probes import AimAt, Countdown, LookOrPull, OneArmPays
+from rl_meta.tasks.quadrotor import Quadrotor
 from rl_meta.tasks.tabular_mdp import TabularMDP
+from rl_meta.tasks.two_link_arm import TwoLinkArm
 from rl_meta.tasks.wrappers import reveal_task
 from tasks.playing import play_all, quick_jit, random_policy
 
@@ -31,6 +34,9 @@ FAMILIES = (
     DarkRoom(),
     CartPole(horizon=12),
     Pendulum(horizon=30),
+    TwoLinkArm(horizon=20),
+    Quadrotor(horizon=20),
+    Driving(horizon=20),
     OneArmPays(),
     Countdown(),
     LookOrPull(),

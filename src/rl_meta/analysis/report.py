@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from rl_meta.analysis import page, wording
 from rl_meta.analysis.canvas import to_svg
 from rl_meta.analysis.metrics import Column, columns, mean_of_known
@@ -30,12 +32,13 @@ HOW_TO_READ = (
 )
 
 
-def write_report(run_directory: Path) -> Path:
+def write_report(run_directory: Path, film: Figure | None = None) -> Path:
     """Write `report.html` into a run's directory.
 
     Args:
         run_directory: holds `config.json`, `versions.json`, `metrics.jsonl` and, once the run has been
             evaluated, `evaluation.json`.
+        film: pictures of the agent at work (`film.film_of_run`).
 
     Returns:
         The page's path. It needs no network and no other file.
@@ -45,11 +48,11 @@ def write_report(run_directory: Path) -> Path:
     """
     run = read_run(run_directory)
     path = run_directory / "report.html"
-    path.write_text(render(run), encoding="utf-8")
+    path.write_text(render(run, film), encoding="utf-8")
     return path
 
 
-def render(run: RunFiles) -> str:
+def render(run: RunFiles, film: Figure | None = None) -> str:
     """The page's HTML."""
     title = f"{run.config['method']['name']} on {run.config['family']['name']}"
     measured = columns(run.metrics)
@@ -57,6 +60,7 @@ def render(run: RunFiles) -> str:
     body = [page.header(title, _verdict(run, returns), _facts(run))]
     if run.evaluation:
         body += [page.tiles(_tiles(run.evaluation)), *_evaluation_sections(run.evaluation)]
+    body += [_film_section(film)] if film else []
     body += [_training_section(returns, measured)]
     body += [page.section("How to read this page", page.text(HOW_TO_READ)), _settings_section(run)]
     return page.page(title, body)
@@ -132,6 +136,11 @@ def _evaluation_sections(evaluation: dict[str, Any]) -> list[Markup]:
     if scores.get("first") and scores.get("last"):
         sections.append(_distribution_section(evaluation, scores))
     return sections
+
+
+def _film_section(film: Figure) -> Markup:
+    description = "Pictures from the agent's first and last episode in one held-out task."
+    return page.section("The first and the last episode in a new task", page.figure(to_svg(film, "film"), description))
 
 
 def _tables(evaluation: dict[str, Any]) -> list[Markup]:

@@ -16,6 +16,8 @@ class ReportOptions:
 
     run: Positional[Path]
     """The run directory."""
+    film: bool = False
+    """Let the agent live in a held-out task, and show pictures of it there (of families that can be drawn)."""
     json: bool = False
     """Print where the page is as one JSON object."""
 
@@ -23,5 +25,5 @@ class ReportOptions:
 def run(words: list[str]) -> None:
     """Write the page, say where."""
     options = tyro.cli(ReportOptions, args=words, prog="rl-meta report")
-    page = api.report(options.run)
+    page = api.report(options.run, film=options.film)
     print(json.dumps({"report": str(page)}) if options.json else f"written: {page}")

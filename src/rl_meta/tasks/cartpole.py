@@ -15,6 +15,7 @@ from gymnasium import spaces
 
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
+from rl_meta.tasks.drawing import Disc, Line, Mark, Polygon, box
 from rl_meta.tasks.regions import sample_box
 from rl_meta.types import Array, Key
 
@@ -59,6 +60,7 @@ class CartPole:
 
     splits = SPLITS
     episodes = 2
+    window = (-2.7, 2.7, -0.6, 2.2)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -108,3 +110,10 @@ class CartPole:
         fallen = (jnp.abs(physics[0]) > X_LIMIT_M) | (jnp.abs(physics[2]) > THETA_LIMIT_RAD)
         late = (time >= self.horizon) & ~fallen
         return Transition(CartPoleState(physics, time), physics, jnp.ones(()), fallen, late)
+
+    def draw(self, state: CartPoleState, task: CartPoleTask) -> list[Mark]:
+        """Track, cart and pole."""
+        x, _, theta, _ = (float(part) for part in state.physics)
+        top = np.array([x, 0.0]) + 2 * float(task.length) * np.array([np.sin(theta), np.cos(theta)])
+        track = Line([(-X_LIMIT_M, -0.2), (X_LIMIT_M, -0.2)], "scene")
+        return [track, Polygon(box((x, 0.0), 0.7, 0.4)), Line([(x, 0.0), top], "other"), Disc(top, 0.1, "other")]

@@ -17,6 +17,7 @@ from gymnasium import spaces
 from rl_meta.errors import UserError
 from rl_meta.settings import Count, Range, check_settings
 from rl_meta.tasks.base import SPLITS, Transition, split_key
+from rl_meta.tasks.drawing import Disc, Line, Mark, Polygon, box
 from rl_meta.types import Array, Key
 
 MOVES = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
@@ -105,3 +106,15 @@ class GridNavigation:
         reward = jnp.where((position == task.goal).all(), 1.0, -STEP_COST)
         time = state.time + 1
         return Transition(GridState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon)
+
+    @property
+    def window(self) -> tuple[float, float, float, float]:
+        """The grid; a cell is one unit wide, and its coordinates are those of its middle."""
+        return -0.6, self.size - 0.4, -0.6, self.size - 0.4
+
+    def draw(self, state: GridState, task: GridTask) -> list[Mark]:
+        """Grid, goal and agent."""
+        edges, end = np.arange(self.size + 1) - 0.5, self.size - 0.5
+        lines: list[Mark] = [Line([(-0.5, edge), (end, edge)], "scene") for edge in edges]
+        lines += [Line([(edge, -0.5), (edge, end)], "scene") for edge in edges]
+        return [*lines, Polygon(box(np.asarray(task.goal), 0.8, 0.8), "goal"), Disc(np.asarray(state.position), 0.28)]

@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
+from rl_meta.tasks.drawing import Disc, Line, Mark
 from rl_meta.tasks.regions import sample_box
 from rl_meta.types import Array, Key
 
@@ -58,6 +59,7 @@ class Pendulum:
 
     splits = SPLITS
     episodes = 3
+    window = (-1.9, 1.9, -1.9, 1.9)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -102,3 +104,14 @@ class Pendulum:
         time = state.time + 1
         obs = _observe(theta, theta_dot)
         return Transition(PendulumState(theta, theta_dot, time), obs, -cost, jnp.zeros((), bool), time >= self.horizon)
+
+    def draw(self, state: PendulumState, task: PendulumTask) -> list[Mark]:
+        """The pendulum, and the place where its end should be."""
+        length, theta = float(task.length), float(state.theta)
+        end = length * np.array([-np.sin(theta), np.cos(theta)])
+        return [
+            Disc((0.0, length), 0.2, "goal"),
+            Disc((0.0, 0.0), 0.08, "scene"),
+            Line([(0.0, 0.0), end]),
+            Disc(end, 0.13),
+        ]

@@ -16,6 +16,7 @@ from gymnasium import spaces
 
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
+from rl_meta.tasks.drawing import Disc, Line, Mark
 from rl_meta.tasks.regions import sample_box
 from rl_meta.types import Array, Key
 
@@ -40,6 +41,12 @@ def _start() -> tuple[PointState, Array]:
     return PointState(jnp.zeros(2), jnp.array(0)), jnp.zeros(2)
 
 
+def _point(state: PointState, radius: float) -> list[Mark]:
+    """The point, and a line to it from the start."""
+    position = np.asarray(state.position)
+    return [Line([(0.0, 0.0), position], "scene"), Disc(position, radius)]
+
+
 class PointGoalTask(NamedTuple):
     """Hidden parameters."""
 
@@ -56,6 +63,7 @@ class PointGoal:
 
     splits = SPLITS
     episodes = 3
+    window = (-0.7, 0.7, -0.7, 0.7)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -88,6 +96,10 @@ class PointGoal:
         late = (time >= self.horizon) & ~arrived
         return Transition(PointState(position, time), position, -jnp.linalg.norm(offset), arrived, late)
 
+    def draw(self, state: PointState, task: PointGoalTask) -> list[Mark]:
+        """The way from the start to the point, and the goal."""
+        return [Disc(np.asarray(task.goal), 0.06, "goal"), *_point(state, 0.04)]
+
 
 class SparsePointGoalTask(NamedTuple):
     """Hidden parameters."""
@@ -105,6 +117,7 @@ class SparsePointGoal:
 
     splits = SPLITS
     episodes = 3
+    window = (-1.3, 1.3, -0.9, 1.3)
 
     @property
     def observation_space(self) -> spaces.Box:
@@ -136,3 +149,8 @@ class SparsePointGoal:
         distance = jnp.linalg.norm(position - goal)
         reward = jnp.where(distance <= GOAL_RADIUS, 1.0 - distance, 0.0)
         return Transition(PointState(position, time), position, reward, jnp.zeros((), bool), time >= self.horizon)
+
+    def draw(self, state: PointState, task: SparsePointGoalTask) -> list[Mark]:
+        """The way from the start to the point, and where it is rewarded."""
+        goal = (float(np.cos(task.angle)), float(np.sin(task.angle)))
+        return [Disc(goal, GOAL_RADIUS, "goal"), *_point(state, 0.08)]

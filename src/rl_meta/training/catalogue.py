@@ -10,12 +10,15 @@ FAMILIES = {
     "bandit": "rl_meta.tasks.bandit:Bandit",
     "cartpole": "rl_meta.tasks.cartpole:CartPole",
     "dark-room": "rl_meta.tasks.dark_room:DarkRoom",
+    "driving": "rl_meta.tasks.driving:Driving",
     "grid-navigation": "rl_meta.tasks.grid_navigation:GridNavigation",
     "gymnax": "rl_meta.tasks.gymnax_adapter:Gymnax",
     "pendulum": "rl_meta.tasks.pendulum:Pendulum",
     "point-goal": "rl_meta.tasks.point_goal:PointGoal",
     "point-goal-sparse": "rl_meta.tasks.point_goal:SparsePointGoal",
+    "quadrotor": "rl_meta.tasks.quadrotor:Quadrotor",
     "tabular-mdp": "rl_meta.tasks.tabular_mdp:TabularMDP",
+    "two-link-arm": "rl_meta.tasks.two_link_arm:TwoLinkArm",
 }
 
 METHODS = {
