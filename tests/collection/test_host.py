@@ -1,0 +1,67 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hosted import Hosted
+from rl_meta.algorithms.base import Shape
+from rl_meta.algorithms.rl2 import RL2
+from rl_meta.algorithms.scratch import Scratch
+from rl_meta.collection.base import Collector
+from rl_meta.collection.device import device_collector
+from rl_meta.collection.host import host_collector
+from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.probes import AimAt, Countdown, OneArmPays
+
+ROUNDING = 1e-6
+"""Products of other batch sizes round differently; integers and booleans must be equal."""
+
+
+def lives_of(make, adapter, params, family, shape, calls, tasks=5):
+    """Live and Lifetimes of several calls, the first of them of lifetimes out of phase."""
+    collector = make(adapter, family, shape)
+    if make is device_collector:
+        collector = Collector(*map(jax.jit, collector))
+    draw = lambda i: draw_tasks(family, jax.random.key(i), tasks)
+    live, found = collector.begin(jax.random.key(1), params, draw(0)), []
+    if shape.stages_per_call < shape.stages:
+        live = live._replace(stage=jnp.arange(tasks) % shape.stages)
+    for call in range(calls):
+        live, lifetimes = collector.collect(jax.random.key(9 + call), params, live, draw(call + 1))
+        found.append((live._replace(env=()), lifetimes._replace(start=lifetimes.start._replace(env=()))))
+    return [(live, lived._replace(end=lived.end._replace(env=()))) for live, lived in found]
+
+
+def assert_agree(ours, theirs):
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for x, y in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype)
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        if jnp.issubdtype(x.dtype, jnp.floating):
+            np.testing.assert_allclose(x, y, atol=ROUNDING, rtol=ROUNDING)
+        else:
+            np.testing.assert_array_equal(x, y)
+
+
+MEMORY = RL2(memory=8, encoder=(8,))
+LEARNER = Scratch(copies=3, rollout_steps=8, improvements=2, hidden=(8,), epochs=2, minibatches=2)
+
+
+@pytest.mark.parametrize("overlaps", [False, True])
+@pytest.mark.parametrize(
+    ("method", "family", "shape"),
+    [
+        (MEMORY, OneArmPays(), Shape(3, 2, 7, restart=False)),
+        (MEMORY, AimAt(), Shape(3, 2, 7)),
+        (MEMORY, Countdown(), Shape(4, 2, 7, segment=2, restart=False)),
+        (LEARNER, OneArmPays(), Shape(2, 3, 8, restart=False)),
+        (LEARNER, OneArmPays(), Shape(2, 3, 8, segment=1)),
+    ],
+)
+def test_host_and_device_live_the_same_lifetimes(method, family, shape, overlaps):
+    algorithm = method.build(family, 3)
+    params = algorithm.init(jax.random.key(2)).params
+    on_host = lives_of(host_collector, algorithm.adapter, params, Hosted(family, overlaps), shape, 3)
+    on_device = lives_of(device_collector, algorithm.adapter, params, family, shape, 3)
+    assert_agree(on_host, on_device)
