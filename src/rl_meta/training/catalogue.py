@@ -11,6 +11,7 @@ FAMILIES = {
     "cartpole": "rl_meta.tasks.cartpole:CartPole",
     "dark-room": "rl_meta.tasks.dark_room:DarkRoom",
     "grid-navigation": "rl_meta.tasks.grid_navigation:GridNavigation",
+    "gymnasium": "rl_meta.tasks.gymnasium_env:GymnasiumFamily",
     "gymnax": "rl_meta.tasks.gymnax_adapter:Gymnax",
     "pendulum": "rl_meta.tasks.pendulum:Pendulum",
     "point-goal": "rl_meta.tasks.point_goal:PointGoal",
