@@ -1,7 +1,9 @@
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 from hosted import Hosted
 from rl_meta.algorithms.base import Shape
@@ -9,8 +11,10 @@ from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.scratch import Scratch
 from rl_meta.collection.base import Collector
 from rl_meta.collection.device import device_collector
-from rl_meta.collection.host import host_collector
+from rl_meta.collection.host import HostLives, host_collector
+from rl_meta.errors import UserError
 from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.gymnasium_env import GymnasiumFamily
 from rl_meta.tasks.probes import AimAt, Countdown, OneArmPays
 
 ROUNDING = 1e-6
@@ -64,3 +68,67 @@ def test_host_and_device_live_the_same_lifetimes(method, family, shape, overlaps
     on_host = lives_of(host_collector, algorithm.adapter, params, Hosted(family, overlaps), shape, 3)
     on_device = lives_of(device_collector, algorithm.adapter, params, family, shape, 3)
     assert_agree(on_host, on_device)
+
+
+class Mortal(gymnasium.Env):
+    """Its observation is its task; raises an error in some steps of some tasks."""
+
+    observation_space = spaces.Box(0, 9, (1,))
+    action_space = spaces.Discrete(2)
+    deaths = 0
+
+    def __init__(self, mark=0.0):
+        self.mark, self.time = mark, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return np.full(1, self.mark, np.float32), {}
+
+    def step(self, action):
+        self.time += 1
+        if self.mark == 2 and self.time == 3 and Mortal.deaths < 1:
+            Mortal.deaths += 1
+            raise OSError("the gripper is stuck")
+        if self.mark == 7:
+            raise OSError("the motor is on fire")
+        return np.full(1, self.mark, np.float32), self.mark, False, False, {}
+
+
+def mortal_lives(*marks):
+    family = GymnasiumFamily(Mortal, tasks=[{"mark": m} for m in (0.0, 1.0, 2.0, 3.0)], max_steps=8)
+    algorithm = MEMORY.build(family, 3)
+    lives = HostLives(algorithm.adapter, family, Shape(2, 1, 8))
+    task = family.sample(jax.random.key(0))
+    return lives, algorithm.init(jax.random.key(0)).params, task._replace(mark=jnp.array(marks, jnp.float32))
+
+
+def test_a_lifetime_whose_environment_died_is_left_out_and_counted():
+    Mortal.deaths = 0
+    lives, params, tasks = mortal_lives(1, 2, 3)
+    live = lives.begin(jax.random.key(1), params, tasks)
+    live, lifetimes = lives.collect(jax.random.key(2), params, live, tasks)
+    assert lives.lost == 1
+    marks = np.asarray(lifetimes.start.task.mark)
+    assert marks[[0, 2]].tolist() == [1, 3]
+    assert marks[1] in (1, 3)
+    np.testing.assert_array_equal(lifetimes.steps.reward, np.broadcast_to(marks[:, None, None, None], (3, 2, 1, 8)))
+    _, lifetimes = lives.collect(jax.random.key(3), params, live, tasks)
+    assert lives.lost == 1
+    assert lifetimes.start.task.mark.tolist() == [1, 2, 3]
+
+
+def test_where_all_lifetimes_are_lost_others_are_lived():
+    Mortal.deaths = 0
+    lives, params, tasks = mortal_lives(2)
+    live = lives.begin(jax.random.key(1), params, tasks)
+    _, lifetimes = lives.collect(jax.random.key(2), params, live, tasks)
+    assert lives.lost == 1
+    assert (lifetimes.steps.reward == 2).all()
+
+
+def test_an_environment_that_dies_again_and_again_ends_the_run_with_its_own_error():
+    lives, params, tasks = mortal_lives(1, 7)
+    live = lives.begin(jax.random.key(1), params, tasks)
+    with pytest.raises(UserError, match=r"died 10 times in a row.*7\.0.*OSError: the motor is on fire"):
+        lives.collect(jax.random.key(2), params, live, tasks)

@@ -26,6 +26,10 @@ DERIVED = {
 """Attributes of Gymnasium's CartPole that it does not update when those they are computed from change."""
 
 
+MOST_DEATHS = 10
+"""Of one environment, without an episode in between that it outlived: the run ends."""
+
+
 class Way(NamedTuple):
     """How a parameter reaches the environment."""
 
@@ -155,7 +159,10 @@ class TaskEnv:
 
 
 class EnvList:
-    """Environments stepped one after another in this process; see `tasks.envs.Envs`."""
+    """Environments stepped one after another in this process; see `tasks.envs.Envs`.
+
+    One that raises an error is made anew in its task, and its step is told as lost.
+    """
 
     wants_keys = False
 
@@ -163,13 +170,17 @@ class EnvList:
         self._world, self._space, self._action_space = world, observation_space, action_space
         self._envs = [TaskEnv(world) for _ in range(count)]
         self._obs: list[Any] = [None] * count
+        self._born: list[tuple[Any, int]] = [({}, 0)] * count
+        self._deaths = np.zeros(count, int)
+        self._died = np.zeros(count, bool)  # in the episode that it is in
         self._sent: tuple[np.ndarray, bool] | None = None
 
     def begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray, keys: Key | None) -> PyTree:
         """See `Envs`."""
         for index in np.flatnonzero(born):
-            self._envs[index].put(self._world.values(rows_of(tasks, int(index))))
-            self._obs[index] = self._envs[index].reset(int(seeds[index]))
+            values = self._world.values(rows_of(tasks, int(index)))
+            self._born[index] = values, int(seeds[index])
+            self._obs[index] = self._alive(int(index), self._first)[0]
         return batched(self._space, self._obs)
 
     def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
@@ -180,9 +191,13 @@ class EnvList:
         """See `Envs`."""
         action, cut = self._sent  # type: ignore[misc]
         after: list[Any] = []
-        rewards, ended, stopped, over = [], [], [], []
+        rewards, ended, stopped, over, lost = [], [], [], [], []
         for index, (one, act) in enumerate(zip(self._envs, self._in_space(action), strict=True)):
-            obs, reward, terminated, truncated, _ = one.env.step(act)
+            try:
+                obs, reward, terminated, truncated, _ = one.env.step(act)
+            except Exception as error:
+                lost.append(index)
+                obs, reward, terminated, truncated = self._die(index, error)
             after.append(obs)
             rewards.append(reward)
             ended.append(terminated)
@@ -191,9 +206,48 @@ class EnvList:
                 over.append(index)
         next_obs = batched(self._space, after)
         for index in over:
-            after[index] = self._envs[index].reset()
+            after[index], died = self._alive(index, lambda one, index: one.reset())
+            lost += [index] if died else []
         obs, self._obs = batched(self._space, after) if over else next_obs, after
-        return Outcome(obs, next_obs, np.array(rewards, np.float32), np.array(ended, bool), np.array(stopped, bool))
+        told = np.array(rewards, np.float32), np.array(ended, bool), np.array(stopped, bool)
+        return Outcome(obs, next_obs, *told, np.isin(np.arange(len(after)), lost) if lost else None)
+
+    def _first(self, one: TaskEnv, index: int) -> Any:
+        """Into the task that was last given; the first observation. After a death, with random numbers that are new."""
+        values, seed = self._born[index]
+        one.put(values)
+        return one.reset((seed + int(self._deaths[index])) % 2**31)
+
+    def _alive(self, index: int, reset: Callable[[TaskEnv, int], Any]) -> tuple[Any, bool]:
+        """The first observation of an episode, and whether the environment died before it."""
+        try:
+            obs = reset(self._envs[index], index)
+        except UserError:
+            raise
+        except Exception as error:
+            return self._die(index, error)[0], True
+        if not self._died[index]:
+            self._deaths[index] = 0
+        self._died[index] = False
+        return obs, False
+
+    def _die(self, index: int, error: Exception) -> tuple[Any, float, bool, bool]:
+        """Make an environment anew after an error; a step that never was: observation, reward, no end."""
+        while True:
+            self._deaths[index] += 1
+            self._died[index] = True
+            if self._deaths[index] >= MOST_DEATHS:
+                raise UserError(
+                    f"an environment has died {MOST_DEATHS} times in a row in the task {self._born[index][0]}: "
+                    f"{type(error).__name__}: {error}"
+                ) from error
+            self._envs[index] = TaskEnv(self._world)
+            try:
+                return self._first(self._envs[index], index), 0.0, False, False
+            except UserError:
+                raise
+            except Exception as again:
+                error = again
 
     def _in_space(self, action: np.ndarray) -> Any:
         """One action per environment, as it expects them: a Python integer, or an array that it may write to."""
