@@ -10,18 +10,19 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from rl_meta.errors import UserError, unknown
-from rl_meta.settings import Count
+from rl_meta.settings import Count, Positive, Range
 from rl_meta.tasks.distributions import as_text, parse
 from rl_meta.tasks.envs import Envs, batched
 from rl_meta.tasks.gymnasium_world import EnvList, Make, TaskEnv, Way, World, find_environment, way_of
 from rl_meta.tasks.sources import Source, source_of, table_of
+from rl_meta.tasks.workers import WorkerEnvs
 from rl_meta.types import Key, PyTree
 
 DRAWN = 1000
@@ -62,6 +63,11 @@ class GymnasiumFamily:
     """Steps after which an episode is truncated; without it, the environment's own limit."""
     episodes: Count = 2
     """Full-length episodes of an ordinary lifetime."""
+    workers: Annotated[int, Range(0)] = 0
+    """Processes that step the environments, several in each; 0: this one does. For environments slower than a
+    millisecond per step: the others are stepped faster in this process."""
+    patience_seconds: Positive = 60.0
+    """After so long a step counts as hung, and its worker is started again."""
 
     def __post_init__(self) -> None:
         """Bring what varies into the form in which it is written down, and check it."""
@@ -166,8 +172,8 @@ class GymnasiumFamily:
 
     @property
     def overlaps(self) -> bool:
-        """Environments are stepped in this process."""
-        return False
+        """Half of them are stepped while the other half acts, where there are workers for both."""
+        return self.workers > 1
 
     def sample(self, key: Key, split: str = "train") -> PyTree:
         """Parameters in the split's region, or a row of its list."""
@@ -176,8 +182,12 @@ class GymnasiumFamily:
         return self._known.source.sample(key, split)
 
     def make_envs(self, count: int) -> Envs:
-        """So many environments, in this process."""
-        return EnvList(self._known.world, count, self.observation_space, self.action_space)
+        """So many environments, in this process or in workers; each half of the environments has half of these."""
+        world, *seen = self._known.world, self.observation_space, self.action_space
+        make = lambda count: EnvList(world, count, *seen)
+        if not self.workers:
+            return make(count)
+        return WorkerEnvs(make, count, max(1, self.workers // 2), patience_seconds=self.patience_seconds)
 
 
 def _made(make: Make, arguments: Mapping[str, Any]) -> gymnasium.Env:
