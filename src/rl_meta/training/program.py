@@ -1,5 +1,6 @@
 """A run as the functions that `train_run` calls, where environments are on the host: compiled pieces, a Python loop."""
 
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -7,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_meta.collection.base import Collector
+from rl_meta.collection.device import device_collector
 from rl_meta.collection.host import HostLives
-from rl_meta.tasks.base import draw_tasks
+from rl_meta.policies.spaces import blank
+from rl_meta.tasks.base import Transition, draw_tasks
 from rl_meta.tasks.envs import HostFamily
+from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import TrainState, improve, trainer
 from rl_meta.types import Info, Key, PyTree
@@ -50,6 +54,8 @@ class HostProgram:
             trainer(algorithm, Collector(lives.begin, lives.collect), sample, self.shape, improve=compiled)
             for lives in self.lives
         ]
+        blanks = device_collector(algorithm.adapter, _Blank(family), self.shape)
+        self.imagined = trainer(algorithm, blanks, sample, self.shape)
 
     def init(self, keys: Key) -> TrainState:
         """See `Program`."""
@@ -68,8 +74,10 @@ class HostProgram:
         return _stack(states), _stack(told)
 
     def shapes(self, keys: Key) -> PyTree:
-        """See `Program`."""
-        return self.init(keys)
+        """See `Program`. No environment is stepped for it."""
+        state = jax.eval_shape(jax.vmap(self.imagined.init), keys)
+        jax.eval_shape(jax.vmap(self.imagined.iterate), keys, state)
+        return state
 
     def resumed(self, keys: Key, state: TrainState) -> TrainState:
         """See `Program`. The environments of lifetimes that were cut are gone: they begin anew."""
@@ -81,6 +89,20 @@ class HostProgram:
         """See `Program`."""
         for lives in self.lives:
             lives.close()
+
+
+@dataclass(frozen=True)
+class _Blank(Wrapped):
+    """The family in JAX, with nothing happening in it: what takes the shapes of a run."""
+
+    def reset(self, key: Key, task: PyTree) -> tuple[PyTree, PyTree]:  # noqa: ARG002
+        """Zeros."""
+        return (), blank(self.observation_space)
+
+    def step(self, key: Key, state: PyTree, action: PyTree, task: PyTree) -> Transition:  # noqa: ARG002
+        """Zeros."""
+        no = jnp.zeros((), bool)
+        return Transition((), blank(self.observation_space), jnp.zeros(()), no, no)
 
 
 def _stack(trees: list[PyTree]) -> PyTree:
