@@ -129,6 +129,15 @@ def test_a_run_without_a_directory_gets_a_free_one(told, tmp_path, monkeypatch):
     assert "trained: runs/bandit-rl2-2" in said.out
 
 
+def test_any_environment_of_gymnasium_is_a_family(told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = say("train gym:CartPole-v1 rl2 --vary length=0.25:1.0 --vary tau=0.02,0.03 --family.max-steps 9 --steps 1")
+    assert said.status == 0
+    ((family, _), options), *_ = told
+    assert (family.env, family.vary, family.horizon) == ("CartPole-v1", ("length=0.25:1.0", "tau=0.02,0.03"), 9)
+    assert options["out"] == Path("runs/gym-CartPole-v1-rl2-1")
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path, monkeypatch):
     def interrupted(*words, **options):
         raise KeyboardInterrupt
@@ -330,6 +339,13 @@ def test_wrong_input_is_told_with_what_is_right(command, message, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     assert refused(say(command)).startswith(f"rl-meta: {message}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_parameter_of_an_environment_is_told_before_training(tmp_path):
+    done = in_a_process("train", "gym:CartPole-v1", "rl2", "--vary", "lenght=1:2", "--out", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert done.stderr.startswith("rl-meta: unknown parameter of the environment 'lenght': did you mean 'length'?")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_unknown_option_is_answered_with_the_nearest_one():

@@ -25,6 +25,7 @@ usage: rl-meta COMMAND [OPTIONS]
   demo                    meta-train RL² on cartpole, adapt to 200 unseen tasks, compare with learning from scratch
   list                    families, methods, and what they are
   train FAMILY METHOD     meta-train; --family.FIELD and --method.FIELD set their fields
+  train gym:ID METHOD     on an environment of Gymnasium; --vary NAME=LOW:HIGH for every parameter that varies
   train --resume DIR      continue a run that was stopped
   evaluate DIR            adapt to held-out tasks, write DIR/evaluation.json
   report DIR              write DIR/report.html

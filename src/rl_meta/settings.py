@@ -87,9 +87,29 @@ def _holds(hint: Any, kind: type) -> bool:
     return hint is kind or any(_holds(part, kind) for part in getattr(hint, "__args__", ()))
 
 
+PYTHON = "python"
+"""Key under which a function or class among the settings is named in JSON, by its path; it is never imported."""
+
+
 def to_plain(settings: Any) -> dict[str, Any]:
     """The fields as JSON values."""
-    return {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+    return {f.name: _plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if callable(value):
+        return {PYTHON: f"{value.__module__}:{value.__qualname__}"}
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def has_python(plain: Any) -> bool:
+    """Is there a function or class among settings in JSON, which cannot be made from it?"""
+    parts = plain.values() if isinstance(plain, dict) else plain if isinstance(plain, list) else ()
+    return (isinstance(plain, dict) and PYTHON in plain) or any(map(has_python, parts))
 
 
 def from_plain(cls: type[T], plain: dict[str, Any]) -> T:

@@ -32,7 +32,7 @@ def prose(page):
 def run_page(page, monkeypatch, tmp_path):
     """Run a page's Python blocks in order in one module; returns it."""
     monkeypatch.chdir(tmp_path)
-    module = ModuleType(page.stem.replace("-", "_"))
+    module = ModuleType("page_" + page.stem.replace("-", "_"))  # gymnasium.md must not hide the package
     monkeypatch.setitem(sys.modules, module.__name__, module)
     for line, code in blocks(page, "python"):
         exec(compile("\n" * line + code, str(page), "exec"), module.__dict__)

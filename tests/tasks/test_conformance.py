@@ -10,7 +10,7 @@ from gymnasium import spaces
 
 from rl_meta.errors import UserError
 from rl_meta.tasks.bandit import Bandit
-from rl_meta.tasks.base import SPLITS, Family, draw_tasks
+from rl_meta.tasks.base import SPLITS, DeviceFamily, draw_tasks
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.dark_room import DarkRoom
 from rl_meta.tasks.driving import Driving
@@ -82,7 +82,7 @@ def same(a, b):
 @every_family
 def test_a_family_has_the_methods_of_the_protocol(family):
     for name in ("sample", "reset", "step"):
-        expected = inspect.signature(getattr(Family, name)).parameters
+        expected = inspect.signature(getattr(DeviceFamily, name)).parameters
         assert list(inspect.signature(getattr(type(family), name)).parameters) == list(expected)
     assert isinstance(family.task_space, spaces.Dict)
     assert family.horizon >= 1

@@ -33,7 +33,7 @@ from rl_meta.numerics.returns import gae
 from rl_meta.policies.layers import MLP, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.soft_actor_critic import SoftActorCritic
-from rl_meta.policies.spaces import flat_size, flatten, flatten_action, from_unit, is_bounded, no_action
+from rl_meta.policies.spaces import blank, flat_size, flatten, flatten_action, from_unit, is_bounded, no_action
 from rl_meta.settings import Count, NotNegative, Range
 from rl_meta.tasks.base import Family
 from rl_meta.tasks.wrappers import FiniteTasks
@@ -254,7 +254,7 @@ class Learner:
         """See `MetaAlgorithm`."""
         networks = self.init_networks(key)
         params = Params(networks, Normaliser.unit(self.agent.obs_space))
-        obs = jax.eval_shape(lambda k: self.family.reset(k, self.family.sample(k))[1], key)
+        obs = blank(self.family.observation_space)
         row = Transition(obs, no_action(self.agent.action_space), jnp.array(0.0), obs, jnp.zeros((), bool))
         empty = lambda capacity: Replay.empty(self.family.count, capacity, row)
         replay, context = empty(self.settings.capacity_steps), empty(self.stage_steps)

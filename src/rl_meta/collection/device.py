@@ -14,7 +14,7 @@ from rl_meta.algorithms.base import Adapter, Shape, birth_keys, stage_keys
 from rl_meta.axes import select, strongly_typed, tile
 from rl_meta.collection.base import Collector
 from rl_meta.policies.spaces import into_space, no_action
-from rl_meta.tasks.base import Family
+from rl_meta.tasks.base import DeviceFamily
 from rl_meta.types import Array, Inputs, Key, Lifetimes, Live, PyTree, Step
 
 
@@ -23,7 +23,7 @@ def first_inputs(obs: PyTree, none: PyTree) -> Inputs:
     return Inputs(obs, jnp.array(True), none, jnp.array(0.0), jax.tree.map(jnp.zeros_like, obs))  # noqa: FBT003
 
 
-def device_collector(adapter: Adapter, family: Family, shape: Shape) -> Collector:
+def device_collector(adapter: Adapter, family: DeviceFamily, shape: Shape) -> Collector:
     """Lifetimes of `adapter` in tasks of `family`, as long as `shape` says."""
     none = no_action(family.action_space)
 

@@ -1,7 +1,8 @@
 """`rl-meta train`: meta-train a method on a family, or continue a run."""
 
 import json
-from dataclasses import dataclass, make_dataclass
+import re
+from dataclasses import dataclass, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,20 @@ from rl_meta import api
 from rl_meta.commands.progress import stoppable, training_bar
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig
+
+GYM = "gym:"
+VARY = [
+    (
+        "vary",
+        Annotated[
+            tuple[str, ...],
+            tyro.conf.UseAppendAction,
+            tyro.conf.arg(help="A parameter that differs between tasks: NAME=LOW:HIGH, NAME=log:LOW:HIGH, NAME=A,B,C."),
+        ],
+        (),
+    )
+]
+"""The option of families of Gymnasium's environments, for every parameter."""
 
 
 def run(words: list[str]) -> None:
@@ -22,7 +37,7 @@ def run(words: list[str]) -> None:
         _say_trained(resumed.resume, as_json=resumed.json)
         return
     family, method, options = _train_options(words)
-    out = options.out or free_directory(f"{words[0]}-{words[1]}")
+    out = options.out or free_directory(re.sub(r"[^\w.-]", "-", f"{words[0]}-{words[1]}"))
     with training_bar() as say:
         stoppable(
             lambda: api.train(
@@ -59,12 +74,12 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
     if len(names) < 2:
         print(
             "usage: rl-meta train FAMILY METHOD [--out DIR] [--steps N] [--seed S] [--seeds K] "
-            "[--family.FIELD V] [--method.FIELD V]\n       rl-meta train --resume DIR\n"
+            "[--family.FIELD V] [--method.FIELD V] [--vary NAME=LOW:HIGH]\n       rl-meta train --resume DIR\n"
         )
         for kind in (families, methods):
-            print(f"{kind.name}: {', '.join(sorted(kind.table))}")
+            print(f"{kind.name}: {', '.join(sorted(kind.table))}{' or gym:ID' if kind is families else ''}")
         raise SystemExit(0 if {"-h", "--help"} & set(words) else 2)
-    family, method = families.load(names[0]), methods.load(names[1])
+    family, method = _family(names[0]), methods.load(names[1])
     options = make_dataclass(
         "TrainOptions",
         [
@@ -81,15 +96,24 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
             ("seed", Annotated[int, tyro.conf.arg(help="The first seed.")], 0),
             ("seeds", Annotated[int, tyro.conf.arg(help="Seeds to train at once.")], 1),
             ("json", Annotated[bool, tyro.conf.arg(help="Print where the run is as one JSON object.")], False),
-            ("family", family, family()),
+            ("family", type(family), family),
             ("method", method, method()),
+            *(VARY if hasattr(family, "set_task") else ()),
         ],
         frozen=True,
     )
     parsed: Any = tyro.cli(
         options, args=words[2:], prog=f"rl-meta train {names[0]} {names[1]}", description="Meta-train."
     )
-    return parsed.family, parsed.method, parsed
+    varied = {"vary": parsed.vary} if getattr(parsed, "vary", ()) else {}
+    return replace(parsed.family, **varied), parsed.method, parsed
+
+
+def _family(name: str) -> Any:
+    """A family's default settings; `gym:ID` is any environment of Gymnasium, of which nothing varies so far."""
+    if name.startswith(GYM):
+        return families.load("gymnasium")(env=name.removeprefix(GYM), vary=())
+    return families.make(name)
 
 
 def free_directory(stem: str) -> Path:

@@ -5,7 +5,8 @@ hide a policy that falls all the time where episodes restart at once.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 
@@ -15,11 +16,15 @@ import numpy as np
 
 from rl_meta.algorithms.base import Adapter, Shape
 from rl_meta.collection.device import device_collector
+from rl_meta.collection.host import HostLives
 from rl_meta.tasks.base import Family
-from rl_meta.types import Key, PyTree
+from rl_meta.tasks.envs import HostFamily, on_device, on_host
+from rl_meta.types import Key, PyTree, Step
 
 STEPS_AT_ONCE = 500_000
 """Environment steps of one stage that are held in memory at the same time."""
+ENVS_AT_ONCE = 256
+"""Environments on the host that exist at the same time."""
 MOST_EPISODES = 100
 
 
@@ -79,18 +84,31 @@ def _rollouts(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Reward, first-step flag and end-of-episode flag, [N, C, L]."""
     count = len(jax.tree.leaves(tasks)[0])
-    at_once = max(1, min(count, STEPS_AT_ONCE // (shape.copies * shape.steps)))
-    chunks = math.ceil(count / at_once)
+    hosted = on_host(family)
+    most = ENVS_AT_ONCE // shape.copies if hosted else STEPS_AT_ONCE // (shape.copies * shape.steps)
+    chunks = math.ceil(count / max(1, min(count, most)))
     at_once = math.ceil(count / chunks)
-    live = _compiled(adapter, family, shape)
     keys, parts = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(count)), []
-    for start in range(0, count, at_once):
-        index = np.minimum(np.arange(start, start + at_once), count - 1)
-        part = live(params, keys[index], jax.tree.map(lambda x, i=index: x[i], tasks))
-        parts.append(jax.tree.map(np.asarray, part))
-        report(min(start + at_once, count))
+    with _on_host(adapter, hosted, shape) if hosted else nullcontext(_compiled(adapter, family, shape)) as live:
+        for start in range(0, count, at_once):
+            index = np.minimum(np.arange(start, start + at_once), count - 1)
+            part = live(params, keys[index], jax.tree.map(lambda x, i=index: x[i], tasks))
+            parts.append(jax.tree.map(np.asarray, part))
+            report(min(start + at_once, count))
     reward, first, done = (np.concatenate(x)[:count] for x in zip(*parts, strict=True))
     return reward, first, done
+
+
+@contextmanager
+def _on_host(adapter: Adapter, family: HostFamily, shape: Shape) -> Iterator[Callable]:
+    """What `_live` does, where environments are on the host."""
+    with closing(HostLives(adapter, family, shape)) as lives:
+
+        def live(params: PyTree, keys: Key, tasks: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+            first_of_each = jax.vmap(lambda key: jax.random.split(key, 1)[0])(keys)  # as `begin` does for one task
+            return _flags(lives.live_whole(first_of_each, params, tasks))
+
+        yield live
 
 
 def _compiled(adapter: Adapter, family: Family, shape: Shape) -> Callable:
@@ -109,17 +127,21 @@ def _compiled_before(adapter: Adapter, family: Family, shape: Shape) -> Callable
 def _live(
     adapter: Adapter, family: Family, shape: Shape, params: PyTree, keys: Key, tasks: PyTree
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    collector = device_collector(adapter, family, shape)
+    collector = device_collector(adapter, on_device(family), shape)
 
-    def one(key: Key, task: PyTree) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def one(key: Key, task: PyTree) -> Step:
         alone = jax.tree.map(lambda x: x[None], task)
         live = collector.begin(key, params, alone)
         steps = collector.collect(key, params, live, alone)[1].steps
-        return steps.reward[0], steps.inputs.first[0], (steps.terminated | steps.truncated)[0]
+        return jax.tree.map(lambda x: x[0], steps)
 
-    join = lambda x: jnp.moveaxis(x, 1, 2).reshape(x.shape[0], shape.copies, -1)
-    reward, first, done = jax.vmap(one)(keys, tasks)
-    return join(reward), join(first), join(done)
+    return _flags(jax.vmap(one)(keys, tasks))
+
+
+def _flags(steps: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """[N, S, C, T] -> reward, first-step flag and end-of-episode flag, [N, C, S T]."""
+    join = lambda x: jnp.moveaxis(x, 1, 2).reshape(x.shape[0], x.shape[2], -1)
+    return join(steps.reward), join(steps.inputs.first), join(steps.terminated | steps.truncated)
 
 
 def summarise_episodes(reward: np.ndarray, first: np.ndarray, done: np.ndarray, shape: Shape, *, horizon: int) -> Lived:

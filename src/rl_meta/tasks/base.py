@@ -25,10 +25,11 @@ class Transition(NamedTuple):
 
 @runtime_checkable
 class Family(Protocol):
-    """A distribution over tasks with one observation and one action space, in pure JAX.
+    """A distribution over tasks with one observation and one action space: all that a method knows of it.
 
     A family is a frozen dataclass; its fields are its settings (sizes, ranges, conventions) and appear
-    on the command line as `--family.FIELD`. All methods are unbatched and free of side effects.
+    on the command line as `--family.FIELD`. Where its environments are decides what it has besides: `reset` and
+    `step` on the device (`DeviceFamily`), `make_envs` on the host (`tasks.envs.HostFamily`).
     """
 
     @property
@@ -56,7 +57,12 @@ class Family(Protocol):
         """Full-length episodes of an ordinary lifetime, by the convention of the field."""
 
     def sample(self, key: Key, split: str = "train") -> PyTree:
-        """One task of a split: a NamedTuple with the fields of `task_space`."""
+        """One task of a split, by JAX: a NamedTuple with the fields of `task_space`."""
+
+
+@runtime_checkable
+class DeviceFamily(Family, Protocol):
+    """A family in pure JAX. All methods are unbatched and free of side effects."""
 
     def reset(self, key: Key, task: PyTree) -> tuple[PyTree, PyTree]:
         """The state and observation at the start of an episode."""

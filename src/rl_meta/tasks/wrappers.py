@@ -4,6 +4,7 @@
 for methods that keep what they have lived through task by task.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from gymnasium import spaces
 from rl_meta.errors import UserError
 from rl_meta.settings import Count
 from rl_meta.tasks.base import Family, Transition, draw_tasks
+from rl_meta.tasks.envs import Envs, Outcome, on_device
 from rl_meta.types import Array, Key, PyTree
 
 
@@ -61,11 +63,21 @@ class Wrapped:
 
     def reset(self, key: Key, task: PyTree) -> tuple[PyTree, PyTree]:
         """The family's."""
-        return self.family.reset(key, task)
+        return on_device(self.family).reset(key, task)
 
     def step(self, key: Key, state: PyTree, action: PyTree, task: PyTree) -> Transition:
         """The family's."""
-        return self.family.step(key, state, action, task)
+        return on_device(self.family).step(key, state, action, task)
+
+    @property
+    def make_envs(self) -> Callable[[int], Envs]:
+        """The family's, where it has its environments on the host; otherwise there is no such attribute."""
+        return self.family.make_envs  # type: ignore[attr-defined]
+
+    @property
+    def overlaps(self) -> bool:
+        """The family's, where it has its environments on the host."""
+        return self.family.overlaps  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -86,17 +98,54 @@ class RevealTask(Wrapped):
 
     def reset(self, key: Key, task: PyTree) -> tuple[PyTree, dict[str, PyTree]]:
         """The family's, with the task revealed."""
-        state, obs = self.family.reset(key, task)
+        state, obs = on_device(self.family).reset(key, task)
         return state, self._reveal(obs, task)
 
     def step(self, key: Key, state: PyTree, action: PyTree, task: PyTree) -> Transition:
         """The family's, with the task revealed."""
-        transition = self.family.step(key, state, action, task)
+        transition = on_device(self.family).step(key, state, action, task)
         return transition._replace(obs=self._reveal(transition.obs, task))
+
+    @property
+    def make_envs(self) -> Callable[[int], Envs]:
+        """The family's, with the task revealed; no such attribute where the family is on the device."""
+        make = super().make_envs
+        return lambda count: _RevealingEnvs(make(count), jax.jit(jax.vmap(self._reveal)))
 
     def _reveal(self, obs: PyTree, task: PyTree) -> dict[str, PyTree]:
         parts = [_to_vector(value, self.task_space[name]) for name, value in task._asdict().items()]
         return {"observation": obs, "task": jnp.concatenate(parts)}
+
+
+class _RevealingEnvs:
+    """Environments on the host that show their tasks; see `Envs`."""
+
+    def __init__(self, envs: Envs, reveal: Callable[[PyTree, PyTree], PyTree]) -> None:
+        """reveal: (observations [B], tasks [B]) -> observations [B]."""
+        self._envs, self._reveal, self.wants_keys = envs, reveal, envs.wants_keys
+        self._tasks: PyTree = None
+
+    def begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray, keys: Key | None) -> PyTree:
+        """See `Envs`."""
+        chosen = lambda new, old: np.where(born.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+        self._tasks = tasks if self._tasks is None else jax.tree.map(chosen, tasks, self._tasks)
+        return self._shown(self._envs.begin(born, tasks, seeds, keys))
+
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
+        """See `Envs`."""
+        self._envs.send(action, keys, cut=cut)
+
+    def receive(self) -> Outcome:
+        """See `Envs`."""
+        outcome = self._envs.receive()
+        return outcome._replace(obs=self._shown(outcome.obs), next_obs=self._shown(outcome.next_obs))
+
+    def close(self) -> None:
+        """See `Envs`."""
+        self._envs.close()
+
+    def _shown(self, obs: PyTree) -> PyTree:
+        return jax.tree.map(np.asarray, self._reveal(obs, self._tasks))
 
 
 def reveal_task(family: Family) -> RevealTask:

@@ -12,6 +12,7 @@ FAMILIES = {
     "dark-room": "rl_meta.tasks.dark_room:DarkRoom",
     "driving": "rl_meta.tasks.driving:Driving",
     "grid-navigation": "rl_meta.tasks.grid_navigation:GridNavigation",
+    "gymnasium": "rl_meta.tasks.gymnasium_env:GymnasiumFamily",
     "gymnax": "rl_meta.tasks.gymnax_adapter:Gymnax",
     "pendulum": "rl_meta.tasks.pendulum:Pendulum",
     "point-goal": "rl_meta.tasks.point_goal:PointGoal",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from rl_meta.algorithms.base import Method, Shape
 from rl_meta.errors import UserError
-from rl_meta.settings import Count, Range, check_settings, from_plain, to_plain
+from rl_meta.settings import Count, Range, check_settings, from_plain, has_python, to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import Kind, families, methods
 
@@ -117,7 +117,7 @@ def _same(kind: Kind, given: Any, stored: dict[str, Any], path: Path) -> Any:
 
 
 def _from_named(kind: Kind, name: str, fields: dict[str, Any], path: Path) -> Any:
-    if ":" in name:
+    if ":" in name or has_python(fields):
         raise UserError(
             f"{path} was made with a {kind.name} of your own, {name}; give it as the argument `{kind.name}`"
         )

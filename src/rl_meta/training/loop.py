@@ -33,10 +33,35 @@ class Trainer(NamedTuple):
     """(root key, state) -> state, info. The key is the same in every iteration."""
 
 
+Improve = Callable[[MetaAlgorithm, Shape, Key, PyTree, Lifetimes], tuple[PyTree, Info]]
+
+
+def improve(
+    algorithm: MetaAlgorithm, shape: Shape, key: Key, meta: PyTree, lifetimes: Lifetimes
+) -> tuple[PyTree, Info]:
+    """The meta-state after an update that did not diverge, and what a person wants to see of it."""
+    after, info = algorithm.update(key, meta, lifetimes)
+    after, info = without_divergence(meta, after, info)
+    return after, info | returns(lifetimes, shape.stages)
+
+
 def trainer(
-    algorithm: MetaAlgorithm, collector: Collector, sample_tasks: Callable[[Key], PyTree], shape: Shape
+    algorithm: MetaAlgorithm,
+    collector: Collector,
+    sample_tasks: Callable[[Key], PyTree],
+    shape: Shape,
+    *,
+    improve: Improve = improve,
 ) -> Trainer:
-    """sample_tasks: (key) -> tasks [N]."""
+    """The loop of one run.
+
+    Args:
+        algorithm: what is trained.
+        collector: where it lives.
+        sample_tasks: (key) -> tasks [N].
+        shape: how long.
+        improve: the function `improve`, compiled where the loop as a whole cannot be.
+    """
     if shape.stages_per_call < shape.stages and not algorithm.segments:
         raise UserError(
             f"this method learns from whole lifetimes of {shape.stages} stages, got segments of {shape.segment}"
@@ -54,10 +79,8 @@ def trainer(
     def iterate(key: Key, state: TrainState) -> tuple[TrainState, Info]:
         key_tasks, key_begin, key_update = jax.random.split(jax.random.fold_in(key, state.iteration), 3)
         live, lifetimes = collector.collect(key_begin, state.meta.params, state.live, sample_tasks(key_tasks))
-        meta, info = algorithm.update(key_update, state.meta, lifetimes)
-        meta, info = without_divergence(state.meta, meta, info)
-        after = strongly_typed(TrainState(state.iteration + 1, meta, live))
-        return after, info | returns(lifetimes, shape.stages)
+        meta, info = improve(algorithm, shape, key_update, state.meta, lifetimes)
+        return strongly_typed(TrainState(state.iteration + 1, meta, live)), info
 
     return Trainer(init, iterate)
 

@@ -23,10 +23,12 @@ import numpy as np
 from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.envs import on_device, on_host
 from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint, write_whole
 from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import Trainer, TrainState, trainer
 from rl_meta.training.metrics import Line, MetricsFiles, plain
+from rl_meta.training.program import HostProgram, Program
 from rl_meta.types import Info, Key, PyTree
 
 CHECKPOINT_SECONDS = 60.0
@@ -37,8 +39,8 @@ Report = Callable[[Line], None]
 
 
 def build_trainer(config: RunConfig) -> Trainer:
-    """The run's loop for one seed."""
-    family, method, shape = config.method.view(config.family), config.method, config.shape
+    """The run's loop for one seed, on the device."""
+    family, method, shape = on_device(config.method.view(config.family)), config.method, config.shape
     algorithm = method.build(family, config.iterations)
     collector = device_collector(algorithm.adapter, family, shape)
     sample = lambda key: draw_tasks(family, key, method.meta_batch_size)
@@ -80,6 +82,36 @@ def compiled_calls(config: RunConfig, train: Trainer) -> tuple[Callable, Callabl
     return init, jax.jit(mapped, donate_argnums=1)
 
 
+class DeviceProgram:
+    """The run of a family on the device: many iterations of all seeds are one compiled program."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self.init, self._go_on = compiled_calls(config, build_trainer(config))
+
+    def go_on(self, keys: Key, state: TrainState, iterations: int) -> tuple[TrainState, Info]:
+        """See `Program`."""
+        return self._go_on(keys, state, jnp.array(iterations))
+
+    def shapes(self, keys: Key) -> PyTree:
+        """See `Program`."""
+        state = jax.eval_shape(self.init, keys)
+        jax.eval_shape(self._go_on, keys, state, jnp.array(1))
+        return state
+
+    def resumed(self, keys: Key, state: TrainState) -> TrainState:  # noqa: ARG002
+        """See `Program`."""
+        return state
+
+    def close(self) -> None:
+        """See `Program`."""
+
+
+def program_of(config: RunConfig) -> Program:
+    """The run as `train_run` calls it."""
+    hosted = on_host(config.method.view(config.family))
+    return HostProgram(config, hosted) if hosted else DeviceProgram(config)
+
+
 def train_run(config: RunConfig, directory: Path, *, report: Report = lambda line: None) -> None:
     """Train, or continue what `directory` holds of this very run, to `config.steps`.
 
@@ -89,11 +121,16 @@ def train_run(config: RunConfig, directory: Path, *, report: Report = lambda lin
     Raises:
         UserError: the directory holds another run, or the run has diverged (its last good state is saved).
     """
-    train, keys = build_trainer(config), root_keys(config)
-    init, go_on = compiled_calls(config, train)
-    jax.eval_shape(go_on, keys, jax.eval_shape(init, keys), jnp.array(1))  # what cannot be compiled leaves no directory
+    with closing(program_of(config)) as program:
+        _train(config, directory, program, report)
+
+
+def _train(config: RunConfig, directory: Path, program: Program, report: Report) -> None:
+    """See `train_run`."""
+    keys = root_keys(config)
+    like = program.shapes(keys)  # what cannot be compiled, or has no environments, leaves no directory
     _prepare(directory, config)
-    state = _start(directory, init, keys)
+    state = _start(directory, program, keys, like)
     iteration = _iteration(state)
     save = lambda: save_checkpoint(directory / "checkpoints", iteration, state)
     saved, skipped = time.monotonic(), 0
@@ -101,7 +138,7 @@ def train_run(config: RunConfig, directory: Path, *, report: Report = lambda lin
         while iteration < config.iterations and not stop_asked():
             began = time.monotonic()
             count = min(config.iterations_per_call, config.iterations - iteration)
-            state, info = go_on(keys, state, jnp.array(count))
+            state, info = program.go_on(keys, state, count)
             info = jax.tree.map(np.asarray, info)
             iteration += count
             line = _line(config, iteration, count, time.monotonic() - began, info)
@@ -147,12 +184,12 @@ def _iteration(state: TrainState) -> int:
     return int(state.iteration[0])
 
 
-def _start(directory: Path, init: Callable, keys: Key) -> TrainState:
-    """The newest checkpoint, or a new state where there is none."""
+def _start(directory: Path, program: Program, keys: Key, like: PyTree) -> TrainState:
+    """The newest checkpoint, or a new state where there is none. like: a state, or its shapes."""
     checkpoints = directory / "checkpoints"
     if not any(checkpoints.glob("*.safetensors")):
-        return init(keys)
-    return load_checkpoint(newest_checkpoint(checkpoints), jax.eval_shape(init, keys))
+        return program.init(keys)
+    return program.resumed(keys, load_checkpoint(newest_checkpoint(checkpoints), like))
 
 
 def _line(config: RunConfig, iteration: int, count: int, seconds: float, info: dict[str, np.ndarray]) -> Line:
@@ -194,7 +231,7 @@ def versions() -> dict[str, str]:
 
 def load_params(config: RunConfig, directory: Path) -> PyTree:
     """The meta-parameters of a run's newest checkpoint, [seeds, ...]."""
-    train = build_trainer(config)
-    like: Any = jax.eval_shape(over_seeds(train.init, config.seeds), root_keys(config))
+    algorithm = config.method.build(config.method.view(config.family), config.iterations)
+    like: Any = jax.eval_shape(over_seeds(algorithm.init, config.seeds), root_keys(config))
     path = newest_checkpoint(directory / "checkpoints")
-    return load_checkpoint(path, like.meta.params, within=".meta.params")
+    return load_checkpoint(path, like.params, within=".meta.params")

@@ -1,0 +1,88 @@
+import os
+import time
+from pathlib import Path
+
+import gymnasium
+import jax
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from rl_meta.errors import UserError
+from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.distributions import Uniform
+from rl_meta.tasks.gymnasium_env import GymnasiumFamily
+
+DIES, HANGS, DIES_ALWAYS = 3.0, 4.0, 5.0
+COUNT = 4
+
+
+class Troubled(gymnasium.Env):
+    """Shows its task; in a worker, where a file is not there yet, some tasks end it or make it hang."""
+
+    observation_space = spaces.Box(-9, 9, (1,))
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, mark=0.0, file="", parent=0):
+        self.mark, self.file, self.parent = mark, Path(file), parent
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.full(1, self.mark, np.float32), {}
+
+    def step(self, action):
+        if os.getpid() != self.parent and self.mark in (DIES, HANGS) and not self.file.exists():
+            self.file.touch()
+            time.sleep(100) if self.mark == HANGS else os._exit(17)
+        if os.getpid() != self.parent and self.mark == DIES_ALWAYS:
+            os._exit(18)
+        return np.full(1, self.mark, np.float32), float(self.np_random.random()), False, False, {}
+
+
+def begun(file, marks, *, workers, **settings):
+    """Environments in tasks with these marks, and their first observations."""
+    vary = {"mark": Uniform(0, 9), "file": str(file), "parent": os.getpid()}
+    family = GymnasiumFamily(Troubled, vary=vary, max_steps=3, workers=workers, **settings)
+    task = jax.tree.map(np.asarray, draw_tasks(family, jax.random.key(0), COUNT))
+    envs = family.make_envs(COUNT)
+    task = task._replace(mark=np.array(marks, np.float32))
+    return envs, envs.begin(np.ones(COUNT, bool), task, np.arange(COUNT, dtype=np.uint32), None)
+
+
+def outcomes(envs, steps=5):
+    """Of some steps; the environments are closed after them."""
+    found = []
+    try:
+        for _ in range(steps):
+            envs.send(np.zeros(COUNT, np.int32), None, cut=False)
+            found.append(envs.receive())
+    finally:
+        envs.close()
+    return found
+
+
+def test_workers_live_what_this_process_lives(tmp_path):
+    here, first_here = begun(tmp_path, (0, 1, 2, 6), workers=0)
+    there, first_there = begun(tmp_path, (0, 1, 2, 6), workers=4)
+    np.testing.assert_array_equal(first_there, first_here)
+    for ours, theirs in zip(outcomes(there), outcomes(here), strict=True):
+        assert ours.lost is None
+        for x, y in zip(ours[:5], theirs[:5], strict=True):
+            np.testing.assert_array_equal(x, y)
+            assert x.dtype == y.dtype
+
+
+@pytest.mark.parametrize("mark", [DIES, HANGS])
+def test_a_worker_that_dies_or_hangs_is_started_again_in_its_tasks(mark, tmp_path):
+    envs, _ = begun(tmp_path / "file", (0, 1, mark, 6), workers=4, patience_seconds=2.0)
+    first, *later = outcomes(envs)
+    assert first.lost.tolist() == [False, False, True, True]
+    for outcome in later:
+        assert outcome.lost is None
+        assert outcome.obs[:, 0].tolist() == [0, 1, mark, 6]
+
+
+def test_a_worker_that_dies_again_and_again_ends_the_run(tmp_path):
+    envs, _ = begun(tmp_path, (0, 1, 2, DIES_ALWAYS), workers=2)
+    with pytest.raises(UserError, match="died 10 times in a row: its process ended with status 18"):
+        outcomes(envs, 12)
