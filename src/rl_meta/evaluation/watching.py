@@ -9,6 +9,7 @@ import numpy as np
 from rl_meta.algorithms.base import Adapter, Shape
 from rl_meta.collection.device import device_collector
 from rl_meta.tasks.base import Family, Transition
+from rl_meta.tasks.envs import on_device
 from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.types import Array, Inputs, Key, PyTree, Step
 
@@ -30,12 +31,12 @@ class ShowState(Wrapped):
 
     def reset(self, key: Key, task: PyTree) -> tuple[PyTree, dict[str, PyTree]]:
         """The family's, with the state beside it."""
-        state, obs = self.family.reset(key, task)
+        state, obs = on_device(self.family).reset(key, task)
         return state, {"observation": obs, "state": state}
 
     def step(self, key: Key, state: PyTree, action: PyTree, task: PyTree) -> Transition:
         """The family's, with the state beside it."""
-        transition = self.family.step(key, state, action, task)
+        transition = on_device(self.family).step(key, state, action, task)
         return transition._replace(obs={"observation": transition.obs, "state": transition.state})
 
 
