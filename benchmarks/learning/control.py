@@ -19,8 +19,8 @@ EXPERIMENTS = {
     "two-link-arm-multitask": (TwoLinkArm(), MultiTask(), 2_500_000, -8.6),
     "quadrotor-rl2": (Quadrotor(), RL2(), 2_500_000, 87.9),
     "quadrotor-multitask": (Quadrotor(), MultiTask(), 2_500_000, 87.9),
-    "driving-rl2": (Driving(), RL2(), 4_000_000, 87.5),
-    "driving-multitask": (Driving(), MultiTask(), 4_000_000, 87.5),
+    "driving-rl2": (Driving(), RL2(), 4_000_000, 89.0),
+    "driving-multitask": (Driving(), MultiTask(), 4_000_000, 89.0),
 }
 
 
