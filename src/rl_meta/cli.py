@@ -60,11 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _set_up_jax() -> None:
-    """Keep compiled programs in the user's cache directory, for a fast second start; set what XLA needs to be sound."""
+    """Keep compiled programs in the user's cache directory, for a fast second start."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "rl-meta" / "jax"
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # with products in several threads, adapting many networks at once was seen to wait for ever on two cores
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from rl_meta.numerics.orthogonal import orthogonal
 from rl_meta.types import Array, Key
 
 
@@ -34,7 +35,6 @@ class GRU(eqx.Module):
         b_z = log u with u uniform in [1, span]: a unit then forgets about one part in u + 1 per step. 1: b_z = 0.
         """
         key_input, key_memory, key_span = jax.random.split(key, 3)
-        orthogonal = jax.nn.initializers.orthogonal()
         blocks = jax.vmap(lambda k: orthogonal(k, (size, size)))(jax.random.split(key_memory, 3))
         self.weight_input = jax.nn.initializers.lecun_normal()(key_input, (size_in, 3 * size))
         self.weight_memory = jnp.concatenate(list(blocks), -1)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from rl_meta.numerics.moments import Moments
+from rl_meta.numerics.orthogonal import orthogonal
 from rl_meta.types import Array, Key, PyTree
 
 NARROW = 4
@@ -37,7 +38,7 @@ class Linear(eqx.Module):
     def __init__(self, size_in: int, size_out: int, *, gain: float = 1.0, key: Key) -> None:
         self.narrow = size_out * NARROW <= size_in
         shape = (size_out, size_in) if self.narrow else (size_in, size_out)
-        self.weight = jax.nn.initializers.orthogonal(gain)(key, shape)
+        self.weight = orthogonal(key, shape, gain=gain)
         self.bias = jnp.zeros(size_out)
 
     def __call__(self, x: Array) -> Array:
