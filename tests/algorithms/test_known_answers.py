@@ -36,6 +36,21 @@ def adapts(config, tasks=400, **how):
     return live_through(adapter, params, seen, config.shape, drawn, jax.random.key(7), **how)
 
 
+def adapts_over_seeds(config, seeds=5, tasks=400):
+    """Mean return by episode of the median seed: for probes that some seeds do not solve in the time of a test."""
+    train = build_trainer(config)
+    go = lambda key: jax.lax.fori_loop(
+        0, config.iterations, lambda _, state: train.iterate(key, state)[0], train.init(key)
+    )
+    params = jax.jit(jax.vmap(go))(jax.vmap(jax.random.key)(np.arange(seeds))).meta.params
+    drawn, shape = draw_tasks(config.family, jax.random.key(99), tasks, "test"), config.shape
+    adapter = config.method.build(config.family, config.iterations).adapter
+    one = lambda seed: live_through(
+        adapter, jax.tree.map(lambda x: x[seed], params), config.family, shape, drawn, jax.random.key(7)
+    )
+    return np.median([one(seed).episodes.mean(0) for seed in range(seeds)], axis=0)
+
+
 def test_rl2_pulls_the_arm_that_pays_from_the_second_pull_on():
     family = OneArmPays(end=0.0, horizon=1)
     lived = adapts(RunConfig(family, RL2(lifetime_episodes=6, memory=16, learning_rate=5e-3), steps=120_000))
@@ -44,9 +59,9 @@ def test_rl2_pulls_the_arm_that_pays_from_the_second_pull_on():
 
 def test_rl2_learns_in_segments_of_lifetimes():
     family = OneArmPays(end=0.0, horizon=2)
-    method = RL2(lifetime_episodes=6, segment_episodes=2, memory=16, learning_rate=5e-3)
-    lived = adapts(RunConfig(family, method, steps=250_000))
-    np.testing.assert_allclose(lived.episodes.mean(0), [1.5, 2, 2, 2, 2, 2], atol=0.12)
+    method = RL2(lifetime_episodes=6, segment_episodes=2, memory=16, learning_rate=5e-3, entropy_weight=0.05)
+    episodes = adapts_over_seeds(RunConfig(family, method, steps=250_000))
+    np.testing.assert_allclose(episodes, [1.5, 2, 2, 2, 2, 2], atol=0.12)
 
 
 def test_rl2_learns_in_chunks():
