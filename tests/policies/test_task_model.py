@@ -41,10 +41,12 @@ def test_the_spread_of_a_belief_stays_within_its_limits():
 
 def test_decoding_pairs_is_the_network_of_latent_and_query_together():
     decoder, latents, queries = Decoder(3, 4, (8, 5), 2, key=KEY), normals(6, 3), normals(7, 4)
-    weight = jnp.concatenate([decoder.of_latent.weight, decoder.of_query.weight])
-    bias = decoder.of_latent.bias + decoder.of_query.bias
+    first = [mlp.layers[0] for mlp in (decoder.of_latent, decoder.of_query)]
+    last = [mlp.layers[1] for mlp in (decoder.of_latent, decoder.of_query)]
+    weight = jnp.concatenate([layer.weight.T if layer.narrow else layer.weight for layer in last])
+    bias = last[0].bias + last[1].bias
     for k in range(6):
         for m in range(7):
-            together = jnp.concatenate([latents[k], queries[m]]) @ weight + bias
-            expected = decoder.rest(jnp.tanh(together))
+            embedded = [jnp.tanh(layer(x)) for layer, x in zip(first, (latents[k], queries[m]), strict=True)]
+            expected = decoder.rest(jnp.tanh(jnp.concatenate(embedded) @ weight + bias))
             np.testing.assert_allclose(decoder(latents, queries)[k, m], expected, atol=CLOSE)
