@@ -37,8 +37,21 @@ def experiment(
 
     known: reference values by name, such as the Bayes-optimal one. Scores are returns of the whole lifetime.
     """
-    began, lines = time.monotonic(), []
     print(f"{name}: {seeds} seeds of {steps:,} steps")
+    result = trained_and_tried(name, family, method, steps=steps, tasks=tasks, acting=acting, seeds=seeds)
+    result["known"] = known
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+    by_seed = [round(total, 3) for total in result["lifetime_by_seed"]]
+    print(f"  lifetime return {result['lifetime']['mean']:.3f} by seed {by_seed}; known {known}")
+    return result
+
+
+def trained_and_tried(
+    name: str, family: Family, method: Method, *, steps: int, tasks: int, acting: str, seeds: int = SEEDS
+) -> dict[str, Any]:
+    """Train `seeds` seeds, evaluate each on `tasks` held-out tasks; what there is to tell of it."""
+    began, lines = time.monotonic(), []
     runs = []
     for seed in range(seeds):
         out = RUNS / f"{name}-{seed}"
@@ -46,7 +59,7 @@ def experiment(
         print(f"  seed {seed}: trained, {time.monotonic() - began:.0f} s", flush=True)
     evaluations = [rl_meta.evaluate(run, tasks=tasks, acting=acting, baselines=(), seed=1000) for run in runs]
     totals = [one["lifetime"]["mean"] for one in evaluations]
-    result = {
+    return {
         "name": name,
         "family": dataclasses.asdict(family),
         "method": {"class": type(method).__name__, **dataclasses.asdict(method)},
@@ -58,15 +71,11 @@ def experiment(
         "lifetime": summarise([[total] for total in totals]),
         "first_episode": summarise([[one["episodes"][0]["mean"]] for one in evaluations]),
         "episodes_by_seed": [[row["mean"] for row in one["episodes"]] for one in evaluations],
+        "stage_env_steps": [row["env_steps"] for row in evaluations[0]["stages"]],
         "stages_by_seed": [[row["mean"] for row in one["stages"]] for one in evaluations],
-        "known": known,
         "training_seconds": round(sum(line["seconds"] for line in lines)),
         "versions": versions(),
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(f"  lifetime return {result['lifetime']['mean']:.3f} by seed {[round(t, 3) for t in totals]}; known {known}")
-    return result
 
 
 def chosen(names: list[str]) -> list[str]:

@@ -131,6 +131,12 @@ def test_standardised_numbers_have_a_standard_deviation_of_one(scale):
     assert float(np.std(standardised(x))) == pytest.approx(1, rel=1e-3)
 
 
+@pytest.mark.parametrize(("deviation", "expected"), [(0.01, 0.1), (0.1, 1.0), (3.0, 1.0)])
+def test_small_deviations_are_not_blown_up_to_one(deviation, expected):
+    x = jnp.float32(deviation * np.tile([-1.0, 1.0], 50))
+    assert float(np.std(standardised(x, least=0.1))) == pytest.approx(expected, rel=1e-3)
+
+
 def test_standardised_numbers_have_mean_zero():
     x = jnp.float32(np.random.default_rng(0).gamma(2.0, size=(8, 25)))
     assert float(np.mean(standardised(x))) == pytest.approx(0, abs=ROUNDING)

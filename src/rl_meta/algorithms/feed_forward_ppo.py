@@ -91,6 +91,7 @@ def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) 
         )
         rows = rows_from(
             normaliser,
+            floor=settings.advantage_floor,
             seen=normaliser.see(obs_space, steps.inputs.obs),
             memory=(),
             action=steps.action,

@@ -42,6 +42,9 @@ class PPO:
     """Of the entropy bonus, nats."""
     max_gradient_norm: Positive = 0.5
     """Global (not element-wise) norm that gradients are scaled down to."""
+    advantage_floor: NotNegative = 0.1
+    """Advantages are divided by their standard deviation, but never by less than this part of the value targets' one:
+    else, once a family is mastered, chance is blown up to the size of what there was to learn, and unlearns it."""
     discount: Rate = 0.99
     """γ, per step."""
     trace: Rate = 0.95
@@ -198,13 +201,17 @@ def lifetime_advantages(
 def rows_from(
     normaliser: Normaliser,
     *,
+    floor: float,
     seen: Array,
     memory: PyTree,
     action: PyTree,
     decision: Decision,
     advantage: Array,
 ) -> Rows:
-    """Rows with standardised advantages, and values and targets in units of the normaliser."""
+    """Rows with standardised advantages, and values and targets in units of the normaliser.
+
+    floor: see `PPO.advantage_floor`.
+    """
     in_units = lambda x: (x - normaliser.target.mean) / normaliser.target.std
     target = advantage + decision.value
     return Rows(
@@ -213,7 +220,7 @@ def rows_from(
         action,
         decision.log_prob,
         in_units(decision.value),
-        standardised(advantage),
+        standardised(advantage, floor * normaliser.target.std),
         in_units(target),
     )
 

@@ -144,7 +144,7 @@ def recurrent_ppo(
     def update(key: Key, state: PolicyState, lifetimes: Lifetimes) -> tuple[PolicyState, Info]:
         params, steps = state.params, as_sequences(lifetimes.steps)
         advantage = _advantages(agent, settings, family.horizon, params, lifetimes)
-        rows = _rows(agent, params, lifetimes, advantage, chunk_steps)
+        rows = _rows(agent, settings, params, lifetimes, advantage, chunk_steps)
         network, optimiser_state, info = descend(
             key, params.network, state.optimiser, rows, settings=settings, optimiser=optimiser, loss=loss
         )
@@ -169,12 +169,18 @@ def _advantages(
 
 
 def _rows(
-    agent: RecurrentAgent, params: PolicyParams, lifetimes: Lifetimes, advantage: Array, chunk_steps: int | None
+    agent: RecurrentAgent,
+    settings: PPO,
+    params: PolicyParams,
+    lifetimes: Lifetimes,
+    advantage: Array,
+    chunk_steps: int | None,
 ) -> Rows:
     """Whole sequences, or chunks of them."""
     steps = as_sequences(lifetimes.steps)
     rows = rows_from(
         params.normaliser,
+        floor=settings.advantage_floor,
         seen=params.normaliser.see_all(agent.obs_space, agent.action_space, steps.inputs),
         memory=per_copy(lifetimes.start.memory).hidden,
         action=steps.action,

@@ -233,6 +233,7 @@ def _policy_learner(
         advantage = lifetime_advantages(paid, decision.value, time, none, over, settings=settings, horizon=horizon)
         rows = rows_from(
             params.policy.normaliser,
+            floor=settings.advantage_floor,
             seen=agent.see(params, steps.inputs.obs, belief),
             memory=(),
             action=steps.action,

@@ -38,8 +38,11 @@ def approximate_kl(log_prob: Float[Array, "..."], old_log_prob: Float[Array, "..
     return (jnp.expm1(log_ratio) - log_ratio).mean()
 
 
-def standardised(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Mean 0 and standard deviation (not variance) 1; zeros where all are equal."""
+def standardised(x: Float[Array, "..."], least: float | Array = 0.0) -> Float[Array, "..."]:
+    """Mean 0 and standard deviation (not variance) 1; zeros where all are equal.
+
+    least: deviations smaller than this are not blown up, but count as this one.
+    """
     centred = x - x.mean()
     centred = centred - centred.mean()  # what rounding left of the mean, which a tiny deviation would blow up
-    return centred / (centred.std() + 1e-8)
+    return centred / (jnp.maximum(centred.std(), least) + 1e-8)
