@@ -10,36 +10,104 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rl_meta.numerics.statistics import summarise
+
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 
 LEARNING = {
-    "bandit-10-5-rl2": "Bernoulli bandit, 10 pulls, 5 arms",
-    "bandit-100-5-rl2": "Bernoulli bandit, 100 pulls, 5 arms",
-    "bandit-100-10-rl2": "Bernoulli bandit, 100 pulls, 10 arms",
-    "grid-navigation-rl2": "grid navigation, 4 episodes",
-    "tabular-mdp-rl2": "random tabular MDPs, 10 episodes",
-    "cartpole-rl2": "cartpole, length of the first episode",
+    "cartpole-rl2": ("cartpole, length of the first episode in an unknown task", "rl2", "first episode"),
+    "bandit-10-5-rl2": ("Bernoulli bandit, 10 pulls, 5 arms", "rl2", "lifetime"),
+    "bandit-10-5-hypernetwork": ("the same", "hypernetwork", "lifetime"),
+    "bandit-100-5-rl2": ("Bernoulli bandit, 100 pulls, 5 arms", "rl2", "lifetime"),
+    "bandit-100-5-linear-recurrence": ("the same", "transformer (linear recurrence)", "lifetime"),
+    "bandit-100-10-rl2": ("Bernoulli bandit, 100 pulls, 10 arms", "rl2", "lifetime"),
+    "bandit-100-10-linear-recurrence": ("the same", "transformer (linear recurrence)", "lifetime"),
+    "bandit-100-10-attention": ("the same", "transformer (attention)", "lifetime"),
+    "bandit-500-10-linear-recurrence": (
+        "Bernoulli bandit, 500 pulls, 10 arms",
+        "transformer (linear recurrence)",
+        "lifetime",
+    ),
+    "bandit-500-50-linear-recurrence": (
+        "Bernoulli bandit, 500 pulls, 50 arms",
+        "transformer (linear recurrence)",
+        "lifetime",
+    ),
+    "tabular-mdp-rl2": ("random tabular MDPs, 10 episodes", "rl2", "lifetime"),
+    "grid-navigation-rl2": ("grid navigation, 4 episodes", "rl2", "lifetime"),
+    "grid-navigation-varibad": ("the same", "varibad", "lifetime"),
+    "grid-navigation-hypernetwork": ("the same", "hypernetwork", "lifetime"),
+    "grid-navigation-transformer": ("the same", "transformer", "lifetime"),
+    "grid-navigation-linear-recurrence": ("the same", "transformer (linear recurrence)", "lifetime"),
+    "point-goal-maml": ("point-goal, return per episode after 1 gradient step", "maml", "stage 1"),
+    "point-goal-maml-3-steps": ("the same, after 3 gradient steps", "maml", "stage 3"),
+    "point-goal-promp": ("the same, after 1 gradient step", "promp", "stage 1"),
+    "point-goal-sparse-pearl": ("sparse point-goal, third episode", "pearl", "last episode"),
+    "point-goal-sparse-rl2": ("the same", "rl2", "last episode"),
+    "pendulum-pearl": ("pendulum, third episode", "pearl", "last episode"),
+    "pendulum-rl2": ("the same", "rl2", "last episode"),
+}
+"""By the results' name: the tasks, the method, and which score."""
+
+COMPARED = {
+    "cartpole": "cartpole",
+    "pendulum": "pendulum",
+    "point-goal-sparse": "point-goal, sparse",
+    "grid-navigation": "grid navigation",
+    "dark-room": "dark room",
 }
 
 
 def learning_table() -> list[str]:
     """Returns reached on held-out tasks beside the known values."""
-    rows = ["| tasks | RL² | 95 % interval | seeds | steps | known values |", "|---|---|---|---|---|---|"]
-    for name, title in LEARNING.items():
+    rows = [
+        "| tasks | method | reached | 95 % interval | seeds | steps | known values |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, (title, method, what) in LEARNING.items():
         if (result := _result(name)) is None:
             continue
-        score = _score(name, result)
+        score = _score(what, result)
         known = ", ".join(f"{what} {value:g}" for what, value in result["known"].items() if "target" not in what)
         interval = f"{score['low']:.2f} to {score['high']:.2f}"
         steps = f"{result['env_steps'] / 1e6:g} M"
-        rows.append(f"| {title} | **{score['mean']:.2f}** | {interval} | {result['seeds']} | {steps} | {known} |")
+        reached = f"**{score['mean']:.2f}**"
+        rows.append(f"| {title} | `{method}` | {reached} | {interval} | {result['seeds']} | {steps} | {known} |")
     return rows
 
 
-def _score(name: str, result: dict[str, Any]) -> dict[str, float]:
-    return result["first_episode"] if name.startswith("cartpole") else result["lifetime"]
+def _score(what: str, result: dict[str, Any]) -> dict[str, Any]:
+    """`lifetime`, `first episode`, `last episode` or `stage N`, counted from 0."""
+    kind, _, number = what.partition(" ")
+    if kind == "stage":
+        return summarise([[stages[int(number)]] for stages in result["stages_by_seed"]])
+    if what == "last episode":
+        return summarise([[episodes[-1]] for episodes in result["episodes_by_seed"]])
+    return result[what.replace(" ", "_")]
+
+
+def method_table() -> list[str]:
+    """All methods on several families: mean return per episode in the last stage."""
+    results = _result("all-methods") or {}
+    shown = [family for family in COMPARED if family in results]
+    rows = [f"| method | {' | '.join(COMPARED[family] for family in shown)} |", "|---" * (len(shown) + 1) + "|"]
+    for method in sorted({method for family in shown for method in results[family]}):
+        rows.append(f"| `{method}` | {' | '.join(_cell(results[family].get(method)) for family in shown)} |")
+    return rows
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    score = summarise([[stages[-1]] for stages in row["stages_by_seed"]])
+    spread = (score["high"] - score["low"]) / 2
+    return f"{score['mean']:.1f} ± {spread:.1f} ({_count(row['stage_env_steps'][-1])})"
+
+
+def _count(steps: int) -> str:
+    return f"{steps / 1000:.2g}k" if steps >= 1000 else str(steps)
 
 
 def speed_table() -> list[str]:
@@ -63,8 +131,10 @@ def _result(name: str) -> dict[str, Any] | None:
 
 
 def with_table(text: str, name: str, rows: list[str]) -> str:
-    """The text with what stands between the table's two marks replaced."""
+    """The text with what stands between the table's two marks replaced; unchanged where it has no such marks."""
     start, end = f"<!-- table: {name} -->\n", f"<!-- end of table: {name} -->"
+    if start not in text:
+        return text
     before, _, rest = text.partition(start)
     _, _, after = rest.partition(end)
     return before + start + "\n".join(rows) + "\n" + end + after
@@ -76,7 +146,9 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
     old = README.read_text()
-    new = with_table(with_table(old, "learning", learning_table()), "speed", speed_table())
+    new = old
+    for name, table in {"learning": learning_table, "methods": method_table, "speed": speed_table}.items():
+        new = with_table(new, name, table())
     if check and new != old:
         sys.exit("the README's tables are not what benchmarks/results say: run python benchmarks/tables.py")
     if not check:
