@@ -93,9 +93,9 @@ def method_table() -> list[str]:
     results = _result("all-methods") or {}
     shown = [family for family in COMPARED if family in results]
     rows = [f"| method | {' | '.join(COMPARED[family] for family in shown)} |", "|---" * (len(shown) + 1) + "|"]
-    for method in sorted({method for family in shown for method in results[family]}):
-        rows.append(f"| `{method}` | {' | '.join(_cell(results[family].get(method)) for family in shown)} |")
-    return rows
+    cells = lambda method: " | ".join(_cell(results[family].get(method)) for family in shown)
+    tried = sorted({method for family in shown for method in results[family]})
+    return rows + [f"| `{method}` | {cells(method)} |" for method in tried]
 
 
 def _cell(row: dict[str, Any] | None) -> str:
