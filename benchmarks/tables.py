@@ -101,13 +101,12 @@ def method_table() -> list[str]:
 def _cell(row: dict[str, Any] | None) -> str:
     if row is None:
         return ""
-    score = summarise([[stages[-1]] for stages in row["stages_by_seed"]])
-    spread = (score["high"] - score["low"]) / 2
-    return f"{score['mean']:.1f} ± {spread:.1f} ({_count(row['stage_env_steps'][-1])})"
+    last = row["stages"][-1]
+    return f"**{last['iqm']:.1f}** ({last['low']:.1f} to {last['high']:.1f}), {_count(last['env_steps'])}"
 
 
-def _count(steps: int) -> str:
-    return f"{steps / 1000:.2g}k" if steps >= 1000 else str(steps)
+def _count(steps: float) -> str:
+    return f"{steps / 1000:.2g}k" if steps >= 1000 else f"{steps:g}"
 
 
 def speed_table() -> list[str]:

@@ -1,23 +1,26 @@
 """All methods on five families, with as many environment steps for each: what they reach, and at what cost in the task.
 
-    python benchmarks/learning/all_methods.py                    all
-    python benchmarks/learning/all_methods.py cartpole pendulum  some families
+    python benchmarks/learning/all_methods.py                          all
+    python benchmarks/learning/all_methods.py cartpole pendulum        some families
 
 Every method has its default settings but for what `SETTINGS` says, which is the same for all families. A row of
 benchmarks/results/all-methods.json is written as soon as it is there; rows that are there already are left alone.
 `scratch` needs no meta-training: its agents learn in each task for as many steps as its default lifetime has.
 """
 
+import dataclasses
 import json
 from typing import Any
 
-from experiment import RESULTS, SEEDS, chosen, trained_and_tried
+from experiment import RESULTS, RUNS, SEEDS, chosen
 
+import rl_meta
 from rl_meta.algorithms.base import Method
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
+from rl_meta.training.run import versions
 
-FAMILIES = ("cartpole", "pendulum", "point-goal-sparse", "grid-navigation", "dark-room")
+FAMILIES = ("cartpole", "grid-navigation", "pendulum", "dark-room", "point-goal-sparse")
 SETTINGS: dict[str, dict[str, Any]] = {}
 STEPS = 2_000_000
 TASKS = 200
@@ -25,13 +28,30 @@ OUTPUT = RESULTS / "all-methods.json"
 
 
 def row(family_name: str, method_name: str) -> dict[str, Any]:
-    """One method on one family."""
+    """One method on one family: all seeds trained at once."""
     family: Family = families.load(family_name)()
     method: Method = methods.load(method_name)(**SETTINGS.get(method_name, {}))
-    name, untrained = f"all-{family_name}-{method_name}", getattr(method, "learns_in_lifetime_only", False)
-    steps = 1 if untrained else STEPS
-    result = trained_and_tried(name, family, method, steps=steps, tasks=TASKS, acting="sampled")
-    return result | {"name": name, "env_steps": 0 if untrained else STEPS}
+    untrained, lines = getattr(method, "learns_in_lifetime_only", False), []
+    run = rl_meta.train(
+        family,
+        method,
+        out=RUNS / f"all-{family_name}-{method_name}",
+        steps=1 if untrained else STEPS,
+        seeds=SEEDS,
+        report=lines.append,
+    )
+    told = rl_meta.evaluate(run, tasks=TASKS, baselines=(), seed=1000)
+    return {
+        "family": dataclasses.asdict(family),
+        "method": {"class": type(method).__name__, **dataclasses.asdict(method)},
+        "env_steps": 0 if untrained else STEPS,
+        "seeds": SEEDS,
+        "tasks": TASKS,
+        "acting": told["acting"],
+        "training_seconds": round(sum(line["seconds"] for line in lines)),
+        **{name: told[name] for name in ("stages", "episodes", "lifetime", "delta")},
+        "versions": versions(),
+    }
 
 
 def main() -> None:
@@ -43,8 +63,8 @@ def main() -> None:
                 continue
             table.setdefault(family, {})[method] = one = row(family, method)
             OUTPUT.write_text(json.dumps(table, indent=1) + "\n")
-            last = [stages[-1] for stages in one["stages_by_seed"]]
-            print(f"{family}, {method}: last stage {[round(value, 2) for value in last]} of {SEEDS} seeds", flush=True)
+            told = f"{one['stages'][-1]['mean']:.2f} in the last stage, {one['training_seconds']} s of training"
+            print(f"{family}, {method}: {told}", flush=True)
 
 
 if __name__ == "__main__":
