@@ -9,6 +9,8 @@ Over a sequence, the products with W are one large product before the scan, and 
 large product after it: the scan itself holds only what is truly sequential.
 """
 
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -63,32 +65,43 @@ class GRU(eqx.Module):
 
     def step(self, memory: Array, x: Array) -> tuple[Array, Array]:
         """One step: [..., H], [..., in] -> memory and output (which are the same here), each [..., H]."""
-        memory = _cell(self.weight_memory, self.bias_new, memory, x @ self.weight_input + self.bias)[0]
+        memory = _cell(self.weight_memory, self.bias_new, memory, self._gates(x))[0]
         return memory, memory
 
     def unroll(self, memory: Array, xs: Array) -> Array:
         """[..., H], [T, ..., in] -> outputs [T, ..., H]; the same numbers as T calls of `step`."""
-        return _scan(self.weight_memory, self.bias_new, memory, xs @ self.weight_input + self.bias)
+        return _scan(self.weight_memory, self.bias_new, memory, self._gates(xs))
+
+    def _gates(self, x: Array) -> "Gates":
+        """[..., in] -> three times [..., H]."""
+        return Gates(*jnp.split(x @ self.weight_input + self.bias, 3, -1))
 
 
-def _cell(weight: Array, bias_new: Array, h: Array, gates: Array) -> tuple[Array, tuple]:
+class Gates(NamedTuple):
+    """x W + b, each [..., H]. Apart, for slices of what a scan reads keep XLA from vectorising: 2.4 times slower."""
+
+    r: Array
+    z: Array
+    n: Array
+
+
+def _cell(weight: Array, bias_new: Array, h: Array, gates: Gates) -> tuple[Array, tuple]:
     """One step from x W + b; also what its derivative needs."""
-    r_x, z_x, n_x = jnp.split(gates, 3, -1)
     r_h, z_h, n_h = jnp.split(h @ weight, 3, -1)
-    r, z = jax.nn.sigmoid(r_x + r_h), jax.nn.sigmoid(z_x + z_h)
+    r, z = jax.nn.sigmoid(gates.r + r_h), jax.nn.sigmoid(gates.z + z_h)
     m = n_h + bias_new
-    n = jnp.tanh(n_x + r * m)
+    n = jnp.tanh(gates.n + r * m)
     return (1 - z) * n + z * h, (r, z, n, m)
 
 
 @jax.custom_vjp
-def _scan(weight: Array, bias_new: Array, h: Array, gates: Array) -> Array:
-    """All hidden states [T, ..., H] from gates [T, ..., 3 H]."""
+def _scan(weight: Array, bias_new: Array, h: Array, gates: Gates) -> Array:
+    """All hidden states [T, ..., H] from gates [T, ..., H]."""
     return _scan_forward(weight, bias_new, h, gates)[0]
 
 
-def _scan_forward(weight: Array, bias_new: Array, h: Array, gates: Array) -> tuple[Array, tuple]:
-    def step(h: Array, gates: Array) -> tuple[Array, tuple]:
+def _scan_forward(weight: Array, bias_new: Array, h: Array, gates: Gates) -> tuple[Array, tuple]:
+    def step(h: Array, gates: Gates) -> tuple[Array, tuple]:
         after, saved = _cell(weight, bias_new, h, gates)
         return after, (after, saved)
 
@@ -96,7 +109,7 @@ def _scan_forward(weight: Array, bias_new: Array, h: Array, gates: Array) -> tup
     return hs, (weight, h, hs, saved)
 
 
-def _scan_backward(residuals: tuple, grad_hs: Array) -> tuple[Array, Array, Array, Array]:
+def _scan_backward(residuals: tuple, grad_hs: Array) -> tuple[Array, Array, Array, Gates]:
     weight, h, hs, saved = residuals
     before = jnp.concatenate([h[None], hs[:-1]])
 
@@ -111,11 +124,10 @@ def _scan_backward(residuals: tuple, grad_hs: Array) -> tuple[Array, Array, Arra
         return grad_h * z + grad_recurrent @ weight.T, (grad_recurrent, grad_n)
 
     grad_h, (grad_recurrent, grad_n) = jax.lax.scan(step, jnp.zeros_like(h), (grad_hs, before, saved), reverse=True)
-    size = h.shape[-1]
     flat = lambda x: x.reshape(-1, x.shape[-1])
     grad_weight = flat(before).T @ flat(grad_recurrent)
-    grad_gates = jnp.concatenate([grad_recurrent[..., : 2 * size], grad_n], -1)
-    return grad_weight, flat(grad_recurrent)[:, 2 * size :].sum(0), grad_h, grad_gates
+    grad_r, grad_z, grad_m = jnp.split(grad_recurrent, 3, -1)
+    return grad_weight, flat(grad_m).sum(0), grad_h, Gates(grad_r, grad_z, grad_n)
 
 
 _scan.defvjp(_scan_forward, _scan_backward)
