@@ -90,6 +90,16 @@ class Learner:
             params = after_seeing(params, self.obs_space, steps, target)
         return PolicyState(params, optimiser_state), {**info, "explained_variance": explained_variance(value, target)}
 
+    def act_adapted(
+        self, key: Key | None, params: PyTree, adapted: PolicyState, memory: PyTree, inputs: Inputs
+    ) -> tuple[PyTree, PyTree, Array]:
+        """The `act` of an `Adapter` whose `adapted` is this learner's state."""
+        return memory, *self.act(key, adapted.params, inputs)
+
+    def learn(self, key: Key | None, params: PyTree, adapted: PolicyState, steps: Step) -> PolicyState:
+        """The `learn` of such an `Adapter`."""
+        return self.improve(jax.random.key(0) if key is None else key, adapted, steps)[0]
+
     def values(self, params: PolicyParams, obs: PyTree) -> Array:
         """[B, T] of observations [B, T, ...], in the units of rewards."""
         target, seen = params.normaliser.target, params.normaliser.see(self.obs_space, obs)
