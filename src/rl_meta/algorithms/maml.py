@@ -40,7 +40,7 @@ OUTERS = ("trpo", "ppo")
 
 @dataclass(frozen=True)
 class MAML(GradientAdaptation):
-    """Policy gradients from meta-learned weights."""
+    """Weights from which a gradient step makes a policy for a new task."""
 
     outer: Literal["trpo", "ppo"] = "trpo"
     """How the meta-parameters are improved. `learning_rate`, `epochs` and `clip` are PPO's, what follows is TRPO's."""

@@ -45,7 +45,7 @@ MOST_CONTEXT_STEPS = 64
 
 @dataclass(frozen=True)
 class PEARL(SAC):
-    """Posterior sampling over a latent task, with soft actor-critic."""
+    """Acts as if a guess from its belief were the task; off-policy."""
 
     meta_batch_size: Count = 16
     """Tasks lived in at the same time."""

@@ -51,7 +51,7 @@ WEIGHTINGS = ("uniform", "return", "uncertainty")
 
 @dataclass(frozen=True)
 class Reptile(FeedForwardPPO):
-    """PPO in every task, from a common model that moves toward what came of it."""
+    """Weights from which PPO learns a new task in a few updates."""
 
     learning_rate: Positive = 1e-3
     """Of Adam, in a task."""

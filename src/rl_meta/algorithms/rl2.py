@@ -22,7 +22,7 @@ from rl_meta.types import Key
 
 @dataclass(frozen=True)
 class RL2(LifetimePPO):
-    """Recurrent PPO over whole lifetimes."""
+    """A recurrent network that adapts by its memory alone."""
 
     learning_rate: Positive = 2e-3
     """Of Adam."""

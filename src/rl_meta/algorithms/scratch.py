@@ -23,7 +23,7 @@ class Nothing(NamedTuple):
 
 @dataclass(frozen=True)
 class Scratch(FeedForwardPPO):
-    """PPO on one task, begun anew in each."""
+    """PPO begun anew in each task, without meta-training; a baseline."""
 
     meta_batch_size: Count = 16
     """Tasks lived in at the same time."""

@@ -26,7 +26,7 @@ Layer = Literal["attention", "linear-recurrence"]
 
 @dataclass(frozen=True)
 class Transformer(LifetimePPO):
-    """PPO over whole lifetimes, with a stack of residual blocks for a memory."""
+    """RL² with attention, or linear recurrences, for a memory."""
 
     learning_rate: Positive = 1e-3
     """Of Adam."""
