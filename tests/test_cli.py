@@ -269,6 +269,11 @@ def test_the_list_tells_everything_apart():
         assert len(set(entries.values())) == len(entries)
 
 
+def test_the_list_says_of_a_method_what_it_does_in_a_short_line():
+    said = json.loads(say("list --json").out)["method"]
+    assert [name for name, line in said.items() if not 20 <= len(line) <= 70] == []
+
+
 def test_the_list_is_for_people_as_well():
     said = say("list")
     assert all(name in said.out for name in (*FAMILIES, *METHODS))

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from algorithms.whole_runs import adapts
 from rl_meta.algorithms.multitask import MultiTask
 from rl_meta.algorithms.oracle import Oracle
 from rl_meta.algorithms.rl2 import RL2
@@ -17,23 +18,6 @@ from rl_meta.training.config import RunConfig
 from rl_meta.training.run import build_trainer
 
 BAYES_OPTIMAL_BANDIT_10_2 = 6.0218
-
-
-def trained(config):
-    """Adapter and meta-parameters after the whole run."""
-    train = build_trainer(config)
-    key = jax.random.key(config.seed)
-    go = lambda state, _: (train.iterate(key, state)[0], None)
-    state = jax.jit(lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0])()
-    seen = config.method.view(config.family)
-    return config.method.build(seen, config.iterations).adapter, state.meta.params
-
-
-def adapts(config, tasks=400, **how):
-    adapter, params = trained(config)
-    drawn = draw_tasks(config.family, jax.random.key(99), tasks, "test")
-    seen = config.method.view(config.family)
-    return live_through(adapter, params, seen, config.shape, drawn, jax.random.key(7), **how)
 
 
 def adapts_over_seeds(config, seeds=5, tasks=400):

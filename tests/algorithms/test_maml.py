@@ -18,7 +18,7 @@ from algorithms.adaptation import (
     own_meta_gradient,
     own_outputs,
 )
-from algorithms.test_known_answers import adapts
+from algorithms.whole_runs import adapts
 from rl_meta.algorithms.gradient_adaptation import gradient_agent, last_stage
 from rl_meta.algorithms.maml import MAML, policy_gradient_loss
 from rl_meta.errors import UserError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from rl_meta.algorithms.pearl import PEARL, transitions
+from rl_meta.algorithms.pearl import PEARL
+from rl_meta.algorithms.posterior_agent import transitions
 from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.evaluation.lifetimes import live_through

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from algorithms.adaptation import DOUBLE, FAMILY, SMALL, flat, in_double, lived, own_meta_gradient
-from algorithms.test_known_answers import adapts
+from algorithms.whole_runs import adapts
 from rl_meta.algorithms.gradient_adaptation import gradient_agent, last_stage
 from rl_meta.algorithms.maml import policy_gradient_loss
 from rl_meta.algorithms.promp import ProMP, adapted_penalty, likelihood_ratio_loss

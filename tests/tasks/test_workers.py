@@ -86,3 +86,57 @@ def test_a_worker_that_dies_again_and_again_ends_the_run(tmp_path):
     envs, _ = begun(tmp_path, (0, 1, 2, DIES_ALWAYS), workers=2)
     with pytest.raises(UserError, match="died 10 times in a row: its process ended with status 18"):
         outcomes(envs, 12)
+
+
+class Seeing(gymnasium.Env):
+    """Tells pictures and numbers, of what was last done to it."""
+
+    observation_space = spaces.Dict(
+        {"picture": spaces.Box(0, 255, (5, 3), np.uint8), "more": spaces.Dict({"place": spaces.Box(-9, 9, (2,))})}
+    )
+    action_space = spaces.Box(-1, 1, (2,))
+
+    def __init__(self, mark=0.0):
+        self.mark = mark
+
+    def _obs(self, action):
+        picture = np.full((5, 3), self.mark, np.uint8) + np.arange(3, dtype=np.uint8)
+        return {"picture": picture, "more": {"place": action + np.float32(self.mark)}}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return self._obs(np.zeros(2, np.float32)), {}
+
+    def step(self, action):
+        return self._obs(action), float(action.sum()), bool(action[0] > 0.5), False, {}
+
+
+def seeing(workers):
+    """Outcomes of steps with different actions, the last of them cutting all episodes."""
+    family = GymnasiumFamily(Seeing, vary={"mark": Uniform(0, 9)}, max_steps=3, workers=workers)
+    tasks = jax.tree.map(np.asarray, draw_tasks(family, jax.random.key(0), COUNT))
+    envs = family.make_envs(COUNT)
+    found = [envs.begin(np.ones(COUNT, bool), tasks, np.arange(COUNT, dtype=np.uint32), None)]
+    actions = np.random.default_rng(0).uniform(-1, 1, (6, COUNT, 2)).astype(np.float32)
+    for number, action in enumerate(actions):
+        envs.send(action, None, cut=number == 5)
+        found.append(envs.receive())
+    envs.close()
+    return found
+
+
+def test_workers_tell_nested_observations_and_take_vectors_for_actions():
+    here, there = jax.tree.leaves(seeing(0)), jax.tree.leaves(seeing(4))
+    assert any(x.dtype == np.uint8 for x in there)
+    for x, y in zip(there, here, strict=True):
+        np.testing.assert_array_equal(x, y)
+        assert x.dtype == y.dtype
+
+
+def test_no_step_but_the_first_is_pickled(tmp_path, monkeypatch):
+    envs, _ = begun(tmp_path, (0, 1, 2, 6), workers=4)
+    envs.send(np.zeros(COUNT, np.int32), None, cut=False)
+    envs.receive()
+    for name in ("dumps", "loads"):
+        monkeypatch.delattr(f"cloudpickle.{name}")
+    assert len(outcomes(envs)) == 5

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
 
 import jax
+import optax
+from gymnasium import spaces
 
 from rl_meta.algorithms.ppo import (
     PPO,
@@ -39,84 +41,105 @@ class FeedForwardPPO(PPO):
     """Widths of the tanh layers of both networks."""
 
 
-class Learner(NamedTuple):
-    """PPO as three pure functions."""
+@dataclass(frozen=True)
+class Learner:
+    """PPO on the spaces of one family, as pure functions."""
 
-    init: Callable[[Key], PolicyState]
-    """(key) -> PolicyState."""
-    act: Callable[[Key | None, PolicyParams, Inputs], tuple[PyTree, Array]]
-    """(key, PolicyParams, inputs) -> action, log_prob."""
-    improve: Callable[[Key, PolicyState, Step], tuple[PolicyState, Info]]
-    """(key, PolicyState, steps [B, T]) -> PolicyState, info. `steps.extras`: the log-probabilities."""
-    start: Callable[[PolicyParams], PolicyState]
-    """(PolicyParams) -> PolicyState that goes on from them, with a new optimiser."""
+    settings: FeedForwardPPO
+    obs_space: spaces.Space
+    action_space: spaces.Space
+    optimiser: optax.GradientTransformation
+    init_network: Callable[[Key], PyTree]
+    """(key) -> parameters."""
+    network_of: Callable[[PyTree], FeedForwardActorCritic]
+    """(parameters) -> network."""
 
+    def init(self, key: Key) -> PolicyState:
+        """With a new network."""
+        return self.start(PolicyParams(self.init_network(key), Normaliser.unit(self.obs_space)))
 
-def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) -> Learner:
-    """A learner for the spaces of `family`, to be improved so many times."""
-    obs_space, action_space = family.observation_space, family.action_space
-    optimiser = settings.optimiser(iterations)
-    init_network, network_of = functional(
-        lambda key: FeedForwardActorCritic(flat_size(obs_space), settings.hidden, head_sizes(action_space), key=key)
-    )
+    def start(self, params: PolicyParams) -> PolicyState:
+        """Going on from these parameters, with a new optimiser."""
+        return PolicyState(params, self.optimiser.init(params.network))
 
-    start = lambda params: PolicyState(params, optimiser.init(params.network))
-
-    def init(key: Key) -> PolicyState:
-        return start(PolicyParams(init_network(key), Normaliser.unit(obs_space)))
-
-    def act(key: Key | None, params: PolicyParams, inputs: Inputs) -> tuple[PyTree, Array]:
-        seen = params.normaliser.see(obs_space, inputs.obs)
-        policy = distribution(action_space, network_of(params.network).policy(seen))
+    def act(self, key: Key | None, params: PolicyParams, inputs: Inputs) -> tuple[PyTree, Array]:
+        """An action and its log-probability."""
+        seen = params.normaliser.see(self.obs_space, inputs.obs)
+        policy = distribution(self.action_space, self.network_of(params.network).policy(seen))
         action = policy.sample(key)
         return action, policy.log_prob(action)
 
-    def values(params: PolicyParams, obs: PyTree) -> Array:
-        target, seen = params.normaliser.target, params.normaliser.see(obs_space, obs)
-        value = _in_blocks(network_of(params.network).value, seen.reshape(-1, seen.shape[-1]))
+    def improve(self, key: Key, state: PolicyState, steps: Step) -> tuple[PolicyState, Info]:
+        """From steps [B, T], whose `extras` are the log-probabilities."""
+        params = state.params
+        value, next_value = self.values(params, steps.inputs.obs), self.values(params, steps.next_obs)
+        advantage = self.advantages(steps, value, next_value)
+        network, optimiser_state, info = descend(
+            key,
+            params.network,
+            state.optimiser,
+            self.rows(params.normaliser, steps, value, advantage),
+            settings=self.settings,
+            optimiser=self.optimiser,
+            loss=self.loss,
+            block=block_rows(),
+        )
+        target = advantage + value
+        params = PolicyParams(network, params.normaliser)
+        if self.settings.normalise:
+            params = after_seeing(params, self.obs_space, steps, target)
+        return PolicyState(params, optimiser_state), {**info, "explained_variance": explained_variance(value, target)}
+
+    def act_adapted(
+        self, key: Key | None, params: PyTree, adapted: PolicyState, memory: PyTree, inputs: Inputs
+    ) -> tuple[PyTree, PyTree, Array]:
+        """The `act` of an `Adapter` whose `adapted` is this learner's state."""
+        return memory, *self.act(key, adapted.params, inputs)
+
+    def learn(self, key: Key | None, params: PyTree, adapted: PolicyState, steps: Step) -> PolicyState:
+        """The `learn` of such an `Adapter`."""
+        return self.improve(jax.random.key(0) if key is None else key, adapted, steps)[0]
+
+    def values(self, params: PolicyParams, obs: PyTree) -> Array:
+        """[B, T] of observations [B, T, ...], in the units of rewards."""
+        target, seen = params.normaliser.target, params.normaliser.see(self.obs_space, obs)
+        value = _in_blocks(self.network_of(params.network).value, seen.reshape(-1, seen.shape[-1]))
         return target.mean + target.std * value.reshape(seen.shape[:-1])
 
-    def evaluate(network: PyTree, rows: Rows) -> tuple[Array, Array]:
-        network = network_of(network)
-        return network.policy(rows.seen), network.value(rows.seen)
+    def advantages(self, steps: Step, value: Array, next_value: Array) -> Array:
+        """[B, T], episode by episode."""
+        estimate = partial(gae, discount=self.settings.discount, trace=self.settings.trace)
+        return jax.vmap(estimate)(steps.reward, value, next_value, steps.terminated, steps.terminated | steps.truncated)
 
-    def loss(network: PyTree, rows: Rows) -> tuple[Array, Info]:
-        return ppo_loss(network, rows, settings=settings, evaluate=evaluate, action_space=action_space)
-
-    def improve(key: Key, state: PolicyState, steps: Step) -> tuple[PolicyState, Info]:
-        params, normaliser = state.params, state.params.normaliser
-        value, next_value = values(params, steps.inputs.obs), values(params, steps.next_obs)
-        advantage = jax.vmap(lambda *sequence: gae(*sequence, discount=settings.discount, trace=settings.trace))(
-            steps.reward, value, next_value, steps.terminated, steps.terminated | steps.truncated
-        )
+    def rows(self, normaliser: Normaliser, steps: Step, value: Array, advantage: Array) -> Rows:
+        """[B T, ...]: every step by itself."""
         rows = rows_from(
             normaliser,
-            floor=settings.advantage_floor,
-            seen=normaliser.see(obs_space, steps.inputs.obs),
+            floor=self.settings.advantage_floor,
+            seen=normaliser.see(self.obs_space, steps.inputs.obs),
             memory=(),
             action=steps.action,
             decision=Decision(steps.extras, value),
             advantage=advantage,
         )
-        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
-        network, optimiser_state, info = descend(
-            key,
-            params.network,
-            state.optimiser,
-            rows,
-            settings=settings,
-            optimiser=optimiser,
-            loss=loss,
-            block=block_rows(),
-        )
-        target = advantage + value
-        params = PolicyParams(network, normaliser)
-        if settings.normalise:
-            params = after_seeing(params, obs_space, steps, target)
-        info = {**info, "explained_variance": explained_variance(value, target)}
-        return PolicyState(params, optimiser_state), info
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rows)
 
-    return Learner(init, act, improve, start)
+    def loss(self, network: PyTree, rows: Rows) -> tuple[Array, Info]:
+        """Of a minibatch."""
+        settings, action_space = self.settings, self.action_space
+        return ppo_loss(network, rows, settings=settings, evaluate=self.evaluate, action_space=action_space)
+
+    def evaluate(self, network: PyTree, rows: Rows) -> tuple[Array, Array]:
+        """Parameters of the policy and values, of rows."""
+        network = self.network_of(network)
+        return network.policy(rows.seen), network.value(rows.seen)
+
+
+def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) -> Learner:
+    """A learner for the spaces of `family`, to be improved so many times."""
+    obs_space, action_space = family.observation_space, family.action_space
+    make = lambda key: FeedForwardActorCritic(flat_size(obs_space), settings.hidden, head_sizes(action_space), key=key)
+    return Learner(settings, obs_space, action_space, settings.optimiser(iterations), *functional(make))
 
 
 def block_rows() -> int | None:

@@ -29,7 +29,7 @@ AGGREGATORS = {"recurrent": GRU, "splagger": SplAgger}
 
 @dataclass(frozen=True)
 class Hypernetwork(LifetimePPO):
-    """Recurrent PPO over whole lifetimes with a generated policy."""
+    """A memory that writes the policy's weights anew at every step."""
 
     learning_rate: Positive = 1e-3
     """Of Adam."""

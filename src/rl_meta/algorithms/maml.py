@@ -9,6 +9,7 @@ The outer step is one of TRPO (Schulman et al. 2015) as in the paper, or some of
 inner gradients count as constants (FOMAML). See `gradient_adaptation` for ANIL, CAVIA and Meta-SGD.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -27,18 +28,19 @@ from rl_meta.algorithms.gradient_adaptation import (
     last_stage,
 )
 from rl_meta.errors import unknown
+from rl_meta.numerics.distributions import Distribution
 from rl_meta.numerics.surrogates import clipped_surrogate
 from rl_meta.numerics.trust_region import TrustRegion, trust_region_step
 from rl_meta.settings import Count, NotNegative, Positive, Rate
 from rl_meta.tasks.base import Family
-from rl_meta.types import Array, Info, Key, Lifetimes, PyTree
+from rl_meta.types import Array, Info, Key, Lifetimes, PyTree, Step
 
 OUTERS = ("trpo", "ppo")
 
 
 @dataclass(frozen=True)
 class MAML(GradientAdaptation):
-    """Policy gradients from meta-learned weights."""
+    """Weights from which a gradient step makes a policy for a new task."""
 
     outer: Literal["trpo", "ppo"] = "trpo"
     """How the meta-parameters are improved. `learning_rate`, `epochs` and `clip` are PPO's, what follows is TRPO's."""
@@ -71,7 +73,8 @@ class MAML(GradientAdaptation):
             return MAMLState(params, optimiser.init(params.learned))
 
         def update(key: Key, state: MAMLState, lifetimes: Lifetimes) -> tuple[MAMLState, Info]:
-            learned, optimiser_state, info = improve(self, agent, optimiser, state, lifetimes)
+            problem = OuterProblem.of(agent, state.params, lifetimes, self.inner_steps)
+            learned, optimiser_state, info = improve(self, optimiser, state, problem)
             params = agent.renormalised(state.params._replace(learned=learned), lifetimes)
             return MAMLState(params, optimiser_state), info
 
@@ -90,30 +93,49 @@ def policy_gradient_loss(log_prob: Array, old_log_prob: Array, advantage: Array)
     return -(log_prob * advantage).mean()
 
 
+class OuterProblem(NamedTuple):
+    """The outer problem of one iteration: which policies acted last, and which would have from other weights."""
+
+    steps: Step
+    """[N, C, T] Of the last stage; their `extras` are the decisions."""
+    advantage: Array
+    """[N, C, T]"""
+    parameters: Callable[[Learned], Array]
+    """(meta-parameters) -> parameters [N, C, T, ...] of the policies adapted from them, in the last stage."""
+    policy: Callable[[Array], Distribution]
+    """(parameters) -> policy."""
+
+    @classmethod
+    def of(cls, agent: GradientAgent, params: MetaPolicy, lifetimes: Lifetimes, inner_steps: int) -> "OuterProblem":
+        """Lifetimes that agents with these parameters lived."""
+        steps = last_stage(lifetimes)
+
+        def parameters(learned: Learned) -> Array:
+            return agent.parameters_by_stage(params._replace(learned=learned), lifetimes, first=inner_steps)[:, 0]
+
+        advantage = jax.vmap(agent.advantages, (None, 0))(params, steps)
+        return cls(steps, advantage, parameters, agent.policy)
+
+    @property
+    def acted(self) -> Distribution:
+        """The policies that acted."""
+        return self.policy(self.steps.extras.parameters)
+
+
 def trust_region_improvement(
-    settings: MAML,
-    agent: GradientAgent,
-    optimiser: optax.GradientTransformation,
-    state: MAMLState,
-    lifetimes: Lifetimes,
+    settings: MAML, optimiser: optax.GradientTransformation, state: MAMLState, problem: OuterProblem
 ) -> tuple[Learned, PyTree, Info]:
     """One step of TRPO on the adapted policies; their KL from those that acted is limited in the mean over tasks."""
-    steps = last_stage(lifetimes)
-    advantage = jax.vmap(agent.advantages, (None, 0))(state.params, steps)
-
-    def outputs(learned: Learned) -> Array:
-        params = state.params._replace(learned=learned)
-        return agent.parameters_by_stage(params, lifetimes, first=settings.inner_steps)[:, 0]
 
     def surrogate(parameters: Array) -> Array:
-        ratio = jnp.exp(agent.policy(parameters).log_prob(steps.action) - steps.extras.log_prob)
-        return -(ratio * advantage).mean()
+        log_prob = problem.policy(parameters).log_prob(problem.steps.action)
+        return -(jnp.exp(log_prob - problem.steps.extras.log_prob) * problem.advantage).mean()
 
     def divergence(parameters: Array) -> Array:
-        return agent.policy(steps.extras.parameters).kl(agent.policy(parameters)).mean()
+        return problem.acted.kl(problem.policy(parameters)).mean()
 
     step = trust_region_step(
-        outputs,
+        problem.parameters,
         surrogate,
         divergence,
         state.params.learned,
@@ -126,27 +148,20 @@ def trust_region_improvement(
         "kl": step.divergence,
         "step_scale": step.scale,
         "gradient_norm": step.gradient_norm,
-        "entropy": agent.policy(steps.extras.parameters).entropy().mean(),
+        "entropy": problem.acted.entropy().mean(),
     }
     return step.params, state.optimiser, info
 
 
 def clipped_improvement(
-    settings: MAML,
-    agent: GradientAgent,
-    optimiser: optax.GradientTransformation,
-    state: MAMLState,
-    lifetimes: Lifetimes,
+    settings: MAML, optimiser: optax.GradientTransformation, state: MAMLState, problem: OuterProblem
 ) -> tuple[Learned, PyTree, Info]:
     """Some steps of Adam on PPO's loss of the adapted policies."""
-    steps = last_stage(lifetimes)
-    advantage = jax.vmap(agent.advantages, (None, 0))(state.params, steps)
 
     def loss(learned: Learned) -> tuple[Array, Info]:
-        params = state.params._replace(learned=learned)
-        policy = agent.policy(agent.parameters_by_stage(params, lifetimes, first=settings.inner_steps)[:, 0])
-        loss = clipped_surrogate(policy.log_prob(steps.action), steps.extras.log_prob, advantage, clip=settings.clip)
-        kl = agent.policy(steps.extras.parameters).kl(policy).mean()
-        return loss, {"loss": loss, "kl": kl, "entropy": policy.entropy().mean()}
+        policy, steps = problem.policy(problem.parameters(learned)), problem.steps
+        log_prob = policy.log_prob(steps.action)
+        loss = clipped_surrogate(log_prob, steps.extras.log_prob, problem.advantage, clip=settings.clip)
+        return loss, {"loss": loss, "kl": problem.acted.kl(policy).mean(), "entropy": policy.entropy().mean()}
 
     return descend(state.params.learned, state.optimiser, loss, optimiser=optimiser, epochs=settings.epochs)

@@ -18,7 +18,7 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
 
 @dataclass(frozen=True)
 class MultiTask(FeedForwardPPO):
-    """PPO over all tasks at once."""
+    """One policy for all tasks, which does not adapt; a baseline."""
 
     meta_batch_size: Count = 128
     """Tasks lived in at the same time."""

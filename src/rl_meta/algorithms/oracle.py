@@ -13,7 +13,7 @@ from rl_meta.tasks.wrappers import reveal_task
 
 @dataclass(frozen=True)
 class Oracle(MultiTask):
-    """PPO over all tasks at once, seeing the task parameters."""
+    """One policy that is told the task; what others can at best reach."""
 
     def view(self, family: Family) -> Family:
         """The task is part of every observation."""

@@ -21,26 +21,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from gymnasium import spaces
 
 from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape
+from rl_meta.algorithms.posterior_agent import Networks, Params, PosteriorAgent, Transition, transitions
 from rl_meta.algorithms.soft_actor_critic import SAC, SoftLosses, SoftRows, followed, soft_losses
 from rl_meta.axes import as_sequences
 from rl_meta.errors import UserError
-from rl_meta.numerics.beliefs import GaussianProduct
 from rl_meta.numerics.replay import Replay
 from rl_meta.numerics.returns import gae
 from rl_meta.policies.layers import MLP, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.soft_actor_critic import SoftActorCritic
-from rl_meta.policies.spaces import blank, flat_size, flatten, flatten_action, from_unit, is_bounded, no_action
+from rl_meta.policies.spaces import blank, flat_size, flatten, flatten_action, is_bounded, no_action
 from rl_meta.settings import Count, NotNegative, Range
 from rl_meta.tasks.base import Family
 from rl_meta.tasks.wrappers import FiniteTasks
-from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+from rl_meta.types import Array, Info, Key, Lifetimes, PyTree, Step
 
-LEAST_VARIANCE = 1e-7
-"""Of a factor."""
 LEAST_UNIT = 1e-4
 """Of rewards; it is 0 while none but 0 was ever seen."""
 MOST_CONTEXT_STEPS = 64
@@ -48,7 +45,7 @@ MOST_CONTEXT_STEPS = 64
 
 @dataclass(frozen=True)
 class PEARL(SAC):
-    """Posterior sampling over a latent task, with soft actor-critic."""
+    """Acts as if a guess from its belief were the task; off-policy."""
 
     meta_batch_size: Count = 16
     """Tasks lived in at the same time."""
@@ -119,30 +116,6 @@ class PEARL(SAC):
         )
 
 
-class Networks(eqx.Module):
-    """All that is trained by gradients."""
-
-    encoder: MLP
-    soft: SoftActorCritic
-
-
-class Params(NamedTuple):
-    """Meta-parameters."""
-
-    networks: PyTree
-    normaliser: Normaliser
-
-
-class Transition(NamedTuple):
-    """A row of replay, as it was lived: nothing is scaled yet."""
-
-    obs: PyTree
-    action: PyTree
-    reward: Array
-    next_obs: PyTree
-    terminated: Array
-
-
 class State(NamedTuple):
     """What PEARL needs next time."""
 
@@ -160,68 +133,6 @@ class State(NamedTuple):
 
 Learned = tuple[PyTree, PyTree, PyTree]
 """Networks, target critics, the optimiser's state: what a gradient step changes."""
-
-
-def transitions(steps: Step) -> Transition:
-    """The part of the steps that is stored."""
-    return Transition(steps.inputs.obs, steps.action, steps.reward, steps.next_obs, steps.terminated)
-
-
-@dataclass(frozen=True)
-class PosteriorAgent:
-    """How PEARL lives in a task: `adapted` is the product of the factors seen so far, `memory` is the episode's z."""
-
-    obs_space: spaces.Space
-    action_space: spaces.Space
-    latent: int
-    networks_of: Callable[[PyTree], Networks]
-    """(parameters) -> networks."""
-
-    def begin(self, key: Key, params: Params) -> tuple[GaussianProduct, Array]:
-        """See `Adapter`."""
-        return GaussianProduct.of_none((self.latent,)), jnp.zeros(self.latent)
-
-    def act(
-        self, key: Key | None, params: Params, adapted: GaussianProduct, memory: Array, inputs: Inputs
-    ) -> tuple[Array, Array, PyTree]:
-        """See `Adapter`. Without a key, z is the mean and the action the likeliest: nothing is explored."""
-        key_z, key_action = (None, None) if key is None else jax.random.split(key)
-        z = jnp.where(inputs.first, adapted.sample(key_z), memory)
-        return z, self.action(key_action, params, z, inputs), ()
-
-    def act_best(
-        self, key: Key, params: Params, adapted: GaussianProduct, memory: Array, inputs: Inputs
-    ) -> tuple[Array, Array, PyTree]:
-        """The likeliest action for the z that `act` draws with this key: posterior sampling, and no other noise."""
-        z = jnp.where(inputs.first, adapted.sample(jax.random.split(key)[0]), memory)
-        return z, self.action(None, params, z, inputs), ()
-
-    def learn(self, key: Key | None, params: Params, adapted: GaussianProduct, steps: Step) -> GaussianProduct:
-        """See `Adapter`: multiply in the factors of the stage's transitions."""
-        rows = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), transitions(steps))
-        return adapted.times(self.belief(self.networks_of(params.networks).encoder, params.normaliser, rows))
-
-    def action(self, key: Key | None, params: Params, z: Array, inputs: Inputs) -> Array:
-        """What the policy does if z is the task."""
-        state = self.state(params.normaliser, inputs.obs, z)
-        action = self.networks_of(params.networks).soft.policy(state).sample(key)
-        return from_unit(self.action_space, action) if isinstance(self.action_space, spaces.Box) else action
-
-    def state(self, normaliser: Normaliser, obs: PyTree, z: Array) -> Array:
-        """What policy and critics read: the observation [..., in] and z [..., latent]."""
-        return jnp.concatenate([normaliser.see(self.obs_space, obs), z], -1)
-
-    def belief(self, encoder: MLP, normaliser: Normaliser, rows: Transition) -> GaussianProduct:
-        """From transitions [..., B, in], the product of their factors [..., latent]."""
-        parts = [
-            normaliser.see(self.obs_space, rows.obs),
-            flatten_action(self.action_space, rows.action),
-            jnp.clip(rows.reward / normaliser.reward.std, -10.0, 10.0)[..., None],
-            normaliser.see(self.obs_space, rows.next_obs),
-        ]
-        mean, raw = jnp.split(encoder(jnp.concatenate(parts, -1)), 2, -1)
-        variance = jnp.maximum(jax.nn.softplus(raw), LEAST_VARIANCE)
-        return GaussianProduct.of_factors(mean, variance, axis=-2)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ TOLERANCE = 1.5
 
 @dataclass(frozen=True)
 class ProMP(GradientAdaptation):
-    """Clipped meta-gradients through low-variance inner gradients."""
+    """MAML with clipped outer steps and gradients of low variance."""
 
     penalty: NotNegative = 5e-4
     """η, of the KL divergence before each inner step; where it adapts, at first."""

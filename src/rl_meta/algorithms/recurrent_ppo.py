@@ -1,6 +1,6 @@
 """PPO over lifetimes for networks with a memory: what RL² and its relatives are made of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -25,9 +25,10 @@ from rl_meta.algorithms.ppo import (
 )
 from rl_meta.axes import as_sequences, per_copy
 from rl_meta.errors import UserError
+from rl_meta.policies.actor_critic import MakeMemory, RecurrentActorCritic
 from rl_meta.policies.layers import functional
-from rl_meta.policies.normaliser import Normaliser
-from rl_meta.policies.spaces import distribution
+from rl_meta.policies.normaliser import Normaliser, size_of_all
+from rl_meta.policies.spaces import distribution, head_sizes
 from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
@@ -119,6 +120,17 @@ class RecurrentAgent:
         """Parameters of the policy and values [rows, L, ...] of sequences."""
         parameters, values = self.network_of(network).unroll(rows.memory, jnp.swapaxes(rows.seen, 0, 1))
         return jnp.swapaxes(parameters, 0, 1), jnp.swapaxes(values, 0, 1)
+
+
+def network_with(
+    make_memory: MakeMemory, family: Family, *, encoder: Sequence[int], heads: Sequence[int]
+) -> Callable[[Key], RecurrentActorCritic]:
+    """(key) -> a network for `recurrent_ppo` on `family` that remembers with this memory.
+
+    encoder, heads: widths of tanh layers before the memory, and between it and each output.
+    """
+    size_in, sizes = size_of_all(family.observation_space, family.action_space), head_sizes(family.action_space)
+    return lambda key: RecurrentActorCritic(size_in, make_memory, sizes, encoder=encoder, heads=heads, key=key)
 
 
 def recurrent_ppo(

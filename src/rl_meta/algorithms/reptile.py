@@ -44,14 +44,14 @@ from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import flatten
 from rl_meta.settings import Count, Positive, Rate
 from rl_meta.tasks.base import Family
-from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+from rl_meta.types import Array, Info, Key, Lifetimes, PyTree, Step
 
 WEIGHTINGS = ("uniform", "return", "uncertainty")
 
 
 @dataclass(frozen=True)
 class Reptile(FeedForwardPPO):
-    """PPO in every task, from a common model that moves toward what came of it."""
+    """Weights from which PPO learns a new task in a few updates."""
 
     learning_rate: Positive = 1e-3
     """Of Adam, in a task."""
@@ -98,13 +98,8 @@ class Reptile(FeedForwardPPO):
         def begin(key: Key, params: PolicyParams) -> tuple[PolicyState, PyTree]:
             return learner.start(params), ()
 
-        def act(
-            key: Key | None, params: PolicyParams, adapted: PolicyState, memory: PyTree, inputs: Inputs
-        ) -> tuple[PyTree, PyTree, Array]:
-            return memory, *learner.act(key, adapted.params, inputs)
-
         def learn(key: Key | None, params: PolicyParams, adapted: PolicyState, steps: Step) -> PolicyState:
-            improved = learner.improve(jax.random.key(0) if key is None else key, adapted, steps)[0]
+            improved = learner.learn(key, params, adapted, steps)
             target = improved.params.normaliser.target
             kept = adapted.params.normaliser._replace(target=target)
             return improved._replace(params=improved.params._replace(normaliser=kept))
@@ -126,7 +121,7 @@ class Reptile(FeedForwardPPO):
             info |= _distances(theta.network, others.network)
             return ReptileState(PolicyParams(network, seen), state.iteration + 1), info
 
-        return MetaAlgorithm(Adapter(begin, act, learn), init, update)
+        return MetaAlgorithm(Adapter(begin, learner.act_adapted, learn), init, update)
 
     def _weights(self, steps: Step) -> Array:
         """[N], with sum 1."""

@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from rl_meta.algorithms.base import MetaAlgorithm
-from rl_meta.algorithms.recurrent_ppo import LifetimePPO, recurrent_ppo
-from rl_meta.policies.actor_critic import RecurrentActorCritic
+from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo
 from rl_meta.policies.gru import GRU
-from rl_meta.policies.normaliser import size_of_all
-from rl_meta.policies.spaces import head_sizes
 from rl_meta.settings import Count, Positive, Range
 from rl_meta.tasks.base import Family
 from rl_meta.types import Key
@@ -25,7 +22,7 @@ from rl_meta.types import Key
 
 @dataclass(frozen=True)
 class RL2(LifetimePPO):
-    """Recurrent PPO over whole lifetimes."""
+    """A recurrent network that adapts by its memory alone."""
 
     learning_rate: Positive = 2e-3
     """Of Adam."""
@@ -44,14 +41,5 @@ class RL2(LifetimePPO):
         def make_memory(size_in: int, key: Key) -> GRU:
             return GRU(size_in, self.memory, span=self.memory_span, key=key)
 
-        def make(key: Key) -> RecurrentActorCritic:
-            return RecurrentActorCritic(
-                size_of_all(family.observation_space, family.action_space),
-                make_memory,
-                head_sizes(family.action_space),
-                encoder=self.encoder,
-                heads=self.heads,
-                key=key,
-            )
-
+        make = network_with(make_memory, family, encoder=self.encoder, heads=self.heads)
         return recurrent_ppo(self, family, iterations, make, chunk_steps=self.chunk_steps)

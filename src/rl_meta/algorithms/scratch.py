@@ -7,14 +7,12 @@ are no meta-parameters, so training changes nothing; the adaptation curve is the
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import jax
-
 from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape
 from rl_meta.algorithms.feed_forward_ppo import FeedForwardPPO, feed_forward_ppo
 from rl_meta.algorithms.ppo import PolicyState
 from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
-from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
+from rl_meta.types import Info, Key, Lifetimes, PyTree
 
 
 class Nothing(NamedTuple):
@@ -25,7 +23,7 @@ class Nothing(NamedTuple):
 
 @dataclass(frozen=True)
 class Scratch(FeedForwardPPO):
-    """PPO on one task, begun anew in each."""
+    """PPO begun anew in each task, without meta-training; a baseline."""
 
     meta_batch_size: Count = 16
     """Tasks lived in at the same time."""
@@ -53,19 +51,11 @@ class Scratch(FeedForwardPPO):
         def begin(key: Key, params: PyTree) -> tuple[PolicyState, PyTree]:
             return learner.init(key), ()
 
-        def act(
-            key: Key | None, params: PyTree, adapted: PolicyState, memory: PyTree, inputs: Inputs
-        ) -> tuple[PyTree, PyTree, Array]:
-            return memory, *learner.act(key, adapted.params, inputs)
-
-        def learn(key: Key | None, params: PyTree, adapted: PolicyState, steps: Step) -> PolicyState:
-            return learner.improve(jax.random.key(0) if key is None else key, adapted, steps)[0]
-
         def init(key: Key) -> Nothing:
             return Nothing()
 
         def update(key: Key, state: Nothing, lifetimes: Lifetimes) -> tuple[Nothing, Info]:
             return state, {}
 
-        adapter = Adapter(begin, act, learn)
+        adapter = Adapter(begin, learner.act_adapted, learner.learn)
         return MetaAlgorithm(adapter, init, update, best=adapter)  # it cannot learn without trying

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from rl_meta.algorithms.base import MetaAlgorithm, Shape
-from rl_meta.algorithms.recurrent_ppo import LifetimePPO, recurrent_ppo
+from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo
 from rl_meta.errors import UserError, unknown
-from rl_meta.policies.actor_critic import RecurrentActorCritic
 from rl_meta.policies.attention import Attention
 from rl_meta.policies.linear_recurrence import LinearRecurrence
-from rl_meta.policies.normaliser import size_of_all
-from rl_meta.policies.spaces import head_sizes
 from rl_meta.policies.transformer import MemoryLayer, ResidualMemory
 from rl_meta.settings import Count, Positive
 from rl_meta.tasks.base import Family
@@ -29,7 +26,7 @@ Layer = Literal["attention", "linear-recurrence"]
 
 @dataclass(frozen=True)
 class Transformer(LifetimePPO):
-    """PPO over whole lifetimes, with a stack of residual blocks for a memory."""
+    """RL² with attention, or linear recurrences, for a memory."""
 
     learning_rate: Positive = 1e-3
     """Of Adam."""
@@ -74,14 +71,5 @@ class Transformer(LifetimePPO):
         def make_memory(size_in: int, key: Key) -> ResidualMemory:
             return ResidualMemory(size_in, self.width, make_layer, blocks=self.blocks, hidden=2 * self.width, key=key)
 
-        def make(key: Key) -> RecurrentActorCritic:
-            return RecurrentActorCritic(
-                size_of_all(family.observation_space, family.action_space),
-                make_memory,
-                head_sizes(family.action_space),
-                encoder=self.encoder,
-                heads=self.heads,
-                key=key,
-            )
-
+        make = network_with(make_memory, family, encoder=self.encoder, heads=self.heads)
         return recurrent_ppo(self, family, iterations, make, chunk_steps=self.chunk_steps)

@@ -50,7 +50,7 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
 
 @dataclass(frozen=True)
 class VariBAD(FeedForwardPPO):
-    """PPO on a belief that is learned by predicting."""
+    """Acts on a belief about the task that is learned by predicting."""
 
     learning_rate: Positive = 2e-3
     """Of the policy's Adam."""

@@ -31,8 +31,8 @@ def run(words: list[str]) -> None:
 
 
 def _what_it_is(kind: Kind, name: str) -> str:
-    """The headline of its module, or of its class where a module has several."""
+    """The headline of its class; or of its module, where that is of one family alone and names it: "`name`: what"."""
     cls = kind.load(name)
-    alone = sum(path.startswith(f"{cls.__module__}:") for path in kind.table.values()) == 1
-    headline = ((sys.modules[cls.__module__] if alone else cls).__doc__ or "").strip().splitlines()[0]
-    return headline.split(": ", 1)[-1] if headline.startswith("`") else headline
+    of_module = sys.modules[cls.__module__].__doc__ or ""
+    alone = of_module.startswith(f"`{name}`: ")
+    return (of_module.split(": ", 1)[1] if alone else cls.__doc__ or "").strip().splitlines()[0]

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
 from rl_meta.tasks.drawing import Disc, Line, Mark, Polygon, box
-from rl_meta.tasks.regions import sample_box
+from rl_meta.tasks.regions import named_box, sample_box
 from rl_meta.types import Array, Key
 
 CART_MASS_KG = 1.0
@@ -76,8 +76,7 @@ class CartPole:
     @property
     def task_space(self) -> spaces.Dict:
         """See `CartPoleTask`."""
-        bounds = zip(CartPoleTask._fields, (*LOW, -1.0), (*HIGH, 1.0), strict=True)
-        return spaces.Dict([(name, spaces.Box(low, high, ())) for name, low, high in bounds])
+        return named_box(CartPoleTask._fields, (*LOW, -1.0), (*HIGH, 1.0))
 
     def sample(self, key: Key, split: str = "train") -> CartPoleTask:
         """Physics from the split's region; both directions are in every split."""

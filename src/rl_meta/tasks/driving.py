@@ -20,7 +20,7 @@ from gymnasium import spaces
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
 from rl_meta.tasks.drawing import Line, Mark, Polygon, box
-from rl_meta.tasks.regions import sample_box
+from rl_meta.tasks.regions import named_box, sample_box
 from rl_meta.types import Array, Key
 
 GRAVITY_M_PER_S2 = 9.81
@@ -250,8 +250,7 @@ class Driving:
     @property
     def task_space(self) -> spaces.Dict:
         """See `DrivingTask`."""
-        bounds = zip(DrivingTask._fields, LOW, HIGH, strict=True)
-        return spaces.Dict([(name, spaces.Box(low, high, ())) for name, low, high in bounds])
+        return named_box(DrivingTask._fields, LOW, HIGH)
 
     def sample(self, key: Key, split: str = "train") -> DrivingTask:
         """Car and traffic from the split's region."""

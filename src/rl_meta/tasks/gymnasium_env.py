@@ -6,7 +6,6 @@ The environment is stepped on the host. What it draws in its own reset is drawn 
 the task, which a reset leaves as it is.
 """
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +19,7 @@ from rl_meta.errors import UserError, unknown
 from rl_meta.settings import Count, Positive, Range
 from rl_meta.tasks.distributions import as_text, parse
 from rl_meta.tasks.envs import Envs, batched
+from rl_meta.tasks.equality import same_values
 from rl_meta.tasks.gymnasium_world import EnvList, Make, TaskEnv, Way, World, find_environment, way_of
 from rl_meta.tasks.sources import Source, source_of, table_of
 from rl_meta.tasks.workers import WorkerEnvs
@@ -107,7 +107,7 @@ class GymnasiumFamily:
         if self.vary:
             return source_of(dict(map(parse, self.vary)))
         drawn = [_sampled(make), _sampled(make)]
-        if pickle.dumps(drawn[0]) != pickle.dumps(drawn[1]):
+        if not same_values(*drawn):
             raise UserError("`sample_tasks` does not follow the seed of `reset`: pass its tasks as `tasks`")
         return table_of(list(drawn[0]))
 

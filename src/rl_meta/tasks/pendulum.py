@@ -15,7 +15,7 @@ from gymnasium import spaces
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
 from rl_meta.tasks.drawing import Disc, Line, Mark
-from rl_meta.tasks.regions import sample_box
+from rl_meta.tasks.regions import named_box, sample_box
 from rl_meta.types import Array, Key
 
 SECONDS_PER_STEP = 0.05
@@ -75,8 +75,7 @@ class Pendulum:
     @property
     def task_space(self) -> spaces.Dict:
         """See `PendulumTask`."""
-        bounds = zip(PendulumTask._fields, (*LOW, -1.0), (*HIGH, 1.0), strict=True)
-        return spaces.Dict([(name, spaces.Box(low, high, ())) for name, low, high in bounds])
+        return named_box(PendulumTask._fields, (*LOW, -1.0), (*HIGH, 1.0))
 
     def sample(self, key: Key, split: str = "train") -> PendulumTask:
         """Physics from the split's region; both directions are in every split."""

@@ -17,7 +17,7 @@ from rl_meta.numerics.integration import runge_kutta_4
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS, Transition
 from rl_meta.tasks.drawing import Disc, Line, Mark, Polygon, box
-from rl_meta.tasks.regions import sample_box
+from rl_meta.tasks.regions import named_box, sample_box
 from rl_meta.types import Array, Key
 
 GRAVITY_M_PER_S2 = 9.81
@@ -98,8 +98,7 @@ class Quadrotor:
     @property
     def task_space(self) -> spaces.Dict:
         """See `QuadrotorTask`."""
-        bounds = zip(QuadrotorTask._fields, LOW, HIGH, strict=True)
-        return spaces.Dict([(name, spaces.Box(low, high, ())) for name, low, high in bounds])
+        return named_box(QuadrotorTask._fields, LOW, HIGH)
 
     def sample(self, key: Key, split: str = "train") -> QuadrotorTask:
         """Physics from the split's region. In every split the motors can lift the drone."""

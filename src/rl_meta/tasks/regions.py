@@ -16,6 +16,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium import spaces
 
 from rl_meta.errors import unknown
 from rl_meta.tasks.base import SPLITS
@@ -51,6 +52,11 @@ def _sample_outside(key: Key, size: int) -> Array:
     far = jnp.maximum(jax.random.uniform(key_far) * OUTSIDE, 1e-6)
     outside = jnp.where(jax.random.bernoulli(key_side), 1 + far, -far)
     return wide.at[jax.random.randint(key_which, (), 0, size)].set(outside)
+
+
+def named_box(names: Sequence[str], low: Sequence[float], high: Sequence[float]) -> spaces.Dict:
+    """The box [low, high] as a space of tasks: one number per name."""
+    return spaces.Dict([(name, spaces.Box(a, b, ())) for name, a, b in zip(names, low, high, strict=True)])
 
 
 def sample_box(key: Key, low: ArrayLike, high: ArrayLike, split: str) -> Array:

@@ -17,7 +17,7 @@ from rl_meta.numerics.integration import runge_kutta_4
 from rl_meta.settings import Count, NotNegative
 from rl_meta.tasks.base import SPLITS, Transition
 from rl_meta.tasks.drawing import Disc, Line, Mark
-from rl_meta.tasks.regions import sample_box
+from rl_meta.tasks.regions import named_box, sample_box
 from rl_meta.types import Array, Key
 
 LINK_M = 0.5
@@ -116,8 +116,7 @@ class TwoLinkArm:
     @property
     def task_space(self) -> spaces.Dict:
         """See `TwoLinkArmTask`."""
-        bounds = zip(TwoLinkArmTask._fields, LOW, HIGH, strict=True)
-        return spaces.Dict([(name, spaces.Box(low, high, ())) for name, low, high in bounds])
+        return named_box(TwoLinkArmTask._fields, LOW, HIGH)
 
     def sample(self, key: Key, split: str = "train") -> TwoLinkArmTask:
         """Physics and goal from the split's region; extrapolation goals may lie below the base or out of reach."""

@@ -1,6 +1,9 @@
 """Environments in worker processes, several in each; a worker that dies or hangs is started again in its tasks.
 
-Workers are fresh processes, not forks: nothing of JAX is shared with them, and scripts need no guard.
+Workers are fresh processes, not forks: nothing of JAX is shared with them, and scripts need no guard. What is said
+once, or once in a lifetime, is pickled and goes over a socket: how to make the environments, and the tasks to begin in.
+Steps are written into memory that all see (`tasks.shared_block`), every worker having its rows there; over the socket
+goes only that they are to be taken, and that they are done.
 """
 
 import contextlib
@@ -11,13 +14,15 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import cloudpickle
+import jax
 import numpy as np
 
 from rl_meta.errors import UserError
 from rl_meta.tasks.envs import Envs, Outcome
+from rl_meta.tasks.shared_block import arrays_in, copied, layout_of, nameless_file, write
 from rl_meta.types import Key, PyTree
 
 MOST_DEATHS = 10
@@ -25,7 +30,25 @@ MOST_DEATHS = 10
 START_SECONDS = 120.0
 """That a worker may take to start and to put its environments into their tasks."""
 
+GO, DONE = b"go", b"done"
+"""What is said of steps; no pickle is either."""
+
 Make = Callable[[int], Envs]
+
+
+class _Steps(NamedTuple):
+    """One step of all environments, in memory that all processes see."""
+
+    action: np.ndarray
+    """[B, ...] Written by `send`."""
+    cut: np.ndarray
+    """[] bool, written by `send`."""
+    outcome: Outcome
+    """[B, ...] Written by the workers; `lost` is always there."""
+
+    def rows(self, part: slice) -> tuple[np.ndarray, Outcome]:
+        """The actions and outcomes of some of the environments."""
+        return self.action[part], jax.tree.map(lambda x: x[part], self.outcome)
 
 
 class WorkerEnvs:
@@ -36,33 +59,52 @@ class WorkerEnvs:
     def __init__(self, make: Make, count: int, workers: int, *, patience_seconds: float) -> None:
         """make: (how many) -> environments, in the worker. patience_seconds: after which a step counts as hung."""
         ends = np.linspace(0, count, min(workers, count) + 1).astype(int)
-        self._parts = [slice(low, high) for low, high in pairwise(ends.tolist())]
-        self._workers = [_Worker(make, part.stop - part.start, patience_seconds) for part in self._parts]
+        self._file = nameless_file()
+        self._workers = [
+            _Worker(make, slice(low, high), self._file.fileno(), patience_seconds)
+            for low, high in pairwise(ends.tolist())
+        ]
+        self._obs: PyTree = None
+        self._steps: _Steps | None = None
 
     def begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray, keys: Key | None) -> PyTree:
         """See `Envs`."""
-        pairs = list(zip(self._workers, self._parts, strict=True))
-        for worker, part in pairs:
-            worker.ask_begin(born[part], _map(lambda x, p=part: x[p], tasks), seeds[part])
-        return _joined([worker.begun() for worker in self._workers])
+        for worker in self._workers:
+            rows = jax.tree.map(lambda x, part=worker.part: x[part], (born, tasks, seeds))
+            worker.ask_begin(*rows)
+        self._obs = jax.tree.map(lambda *x: np.concatenate(x), *[worker.begun() for worker in self._workers])
+        return self._obs
 
     def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
         """See `Envs`."""
-        for worker, part in zip(self._workers, self._parts, strict=True):
-            worker.ask_step(action[part], cut=cut)
+        if self._steps is None:  # what steps look like is known from the first one on
+            self._steps = arrays_in(self._file.fileno(), _layout(action, self._obs))
+        np.copyto(self._steps.action, action)
+        np.copyto(self._steps.cut, cut)
+        for worker in self._workers:
+            worker.ask_step(self._steps)
 
     def receive(self) -> Outcome:
         """See `Envs`."""
-        outcomes = [worker.stepped() for worker in self._workers]
-        none = lambda one: np.zeros(len(one.reward), bool)
-        lost = np.concatenate([none(one) if one.lost is None else one.lost for one in outcomes])
-        told = _joined([one._replace(lost=None) for one in outcomes])
-        return told._replace(lost=lost if lost.any() else None)
+        assert self._steps is not None
+        for worker in self._workers:
+            worker.stepped(self._steps)
+        told = copied(self._steps.outcome)
+        return told if told.lost.any() else told._replace(lost=None)
 
     def close(self) -> None:
         """See `Envs`."""
         for worker in self._workers:
             worker.close()
+        self._steps = None
+        self._file.close()
+
+
+def _layout(action: np.ndarray, obs: PyTree) -> _Steps:
+    """Of steps with such actions and observations."""
+    flag = np.zeros(len(action), bool)
+    outcome = Outcome(obs, obs, np.zeros(len(action), np.float32), flag, flag, flag)
+    return layout_of(_Steps(action, np.zeros((), bool), outcome))
 
 
 class _DiedError(Exception):
@@ -72,22 +114,26 @@ class _DiedError(Exception):
 class _Worker:
     """A process with some environments, seen from outside."""
 
-    def __init__(self, make: Make, count: int, patience_seconds: float) -> None:
-        self._make, self._count, self._patience = make, count, patience_seconds
+    def __init__(self, make: Make, part: slice, memory: int, patience_seconds: float) -> None:
+        """part: which of the environments. memory: descriptor of the file in which steps will be."""
+        self.part, self._count = part, part.stop - part.start
+        self._make, self._memory, self._patience = make, memory, patience_seconds
         self._deaths, self._died = 0, False
         self._tasks: PyTree = None
-        self._seeds = np.zeros(count, np.uint32)
+        self._seeds = np.zeros(self._count, np.uint32)
         self._start()
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        code = f"from rl_meta.tasks.workers import serve; serve({theirs.fileno()})"
+        descriptors = theirs.fileno(), self._memory
+        code = f"from rl_meta.tasks.workers import serve; serve{descriptors}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code], pass_fds=[theirs.fileno()], start_new_session=True, env=_environment()
+            [sys.executable, "-c", code], pass_fds=descriptors, start_new_session=True, env=_environment()
         )
         theirs.close()
         self._pipe = Connection(ours.detach())
         self._pipe.send_bytes(cloudpickle.dumps((self._make, self._count)))
+        self._knows_steps = False
 
     def ask_begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray) -> None:
         """Begin lifetimes where `born`; `begun` has to follow."""
@@ -95,7 +141,7 @@ class _Worker:
             self._deaths = 0
         self._died = False
         chosen = lambda new, old: np.where(born.reshape(-1, *[1] * (new.ndim - 1)), new, old)
-        self._tasks = tasks if self._tasks is None else _map(chosen, tasks, self._tasks)
+        self._tasks = tasks if self._tasks is None else jax.tree.map(chosen, tasks, self._tasks)
         self._seeds = np.where(born, seeds, self._seeds)
         with contextlib.suppress(OSError):  # a worker that is gone is noticed when it is to answer
             self._pipe.send_bytes(cloudpickle.dumps(("begin", (born, self._tasks, self._seeds))))
@@ -107,28 +153,35 @@ class _Worker:
         except _DiedError as error:
             return self._again(error)
 
-    def ask_step(self, action: np.ndarray, *, cut: bool) -> None:
-        """Step; `stepped` has to follow."""
+    def ask_step(self, steps: _Steps) -> None:
+        """Step as is written there; `stepped` has to follow."""
+        how = GO if self._knows_steps else cloudpickle.dumps(("first step", (layout_of(steps), self.part)))
+        self._knows_steps = True
         with contextlib.suppress(OSError):
-            self._pipe.send_bytes(cloudpickle.dumps(("step", (action, cut))))
+            self._pipe.send_bytes(how)
 
-    def stepped(self) -> Outcome:
-        """What came of it; of a worker that died, no step, and all its lifetimes lost."""
+    def stepped(self, steps: _Steps) -> None:
+        """Until what came of it is written there; of a worker that died, no step, and all its lifetimes lost."""
         try:
-            return self._answer(self._patience)
+            self._answer(self._patience)
         except _DiedError as error:
             obs, none = self._again(error), np.zeros(self._count, bool)
-            return Outcome(obs, obs, np.zeros(self._count, np.float32), none, none, ~none)
+            nothing = Outcome(obs, obs, np.zeros(self._count, np.float32), none, none, ~none)
+            write(steps.rows(self.part)[1], nothing)
 
     def _answer(self, seconds: float) -> Any:
+        """None where all there is to say is written into the shared memory."""
         try:
             if not self._pipe.poll(seconds):
                 raise _DiedError(f"no answer for {seconds:g} seconds")
-            kind, answer = cloudpickle.loads(self._pipe.recv_bytes())
+            message = self._pipe.recv_bytes()
         except (EOFError, OSError):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
             raise _DiedError(f"its process ended with status {self._process.returncode}") from None
+        if message == DONE:
+            return None
+        kind, answer = cloudpickle.loads(message)
         if kind == "wrong":
             raise UserError(answer)
         return answer
@@ -162,43 +215,47 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
-def serve(descriptor: int) -> None:
-    """The work of a worker, until the other end of the socket closes."""
+def serve(descriptor: int, memory: int) -> None:
+    """The work of a worker, until the other end of the socket closes.
+
+    Args:
+        descriptor: of the socket.
+        memory: descriptor of the file in which steps will be.
+    """
     pipe = Connection(descriptor)
     make, count = cloudpickle.loads(pipe.recv_bytes())
-    envs: Envs | None = None
+    served: _Served | None = None
     with contextlib.suppress(EOFError, OSError):
         while True:
-            what, words = cloudpickle.loads(pipe.recv_bytes())
+            message = pipe.recv_bytes()
             try:
-                envs = envs or make(count)
-                answer = ("done", _done(envs, what, words))
+                served = served or _Served(make(count), memory)
+                answer = served.step() if message == GO else served.answer(*cloudpickle.loads(message))
             except UserError as error:
-                answer = ("wrong", str(error))
-            pipe.send_bytes(cloudpickle.dumps(answer))
+                answer = cloudpickle.dumps(("wrong", str(error)))
+            pipe.send_bytes(answer)
 
 
-def _done(envs: Envs, what: str, words: tuple) -> Any:
-    if what == "begin":
-        born, tasks, seeds = words
-        return envs.begin(born, tasks, seeds, None)
-    action, cut = words
-    envs.send(action, None, cut=cut)
-    return envs.receive()
+class _Served:
+    """The environments of a worker, and their rows in the memory that all see."""
 
+    def __init__(self, envs: Envs, memory: int) -> None:
+        self._envs, self._memory = envs, memory
 
-def _map(function: Callable, *trees: PyTree) -> PyTree:
-    """`function` on the arrays of tasks, NamedTuples of them."""
-    return type(trees[0])(*map(function, *trees))
+    def answer(self, what: str, words: tuple) -> bytes:
+        """To what is said once in a lifetime, or once."""
+        if what == "begin":
+            born, tasks, seeds = words
+            return cloudpickle.dumps(("begun", self._envs.begin(born, tasks, seeds, None)))
+        layout, part = words
+        steps: _Steps = arrays_in(self._memory, layout)
+        self._cut, (self._action, self._outcome) = steps.cut, steps.rows(part)
+        return self.step()
 
-
-def _joined(trees: list[PyTree]) -> PyTree:
-    """Arrays of all workers [B, ...]."""
-    first = trees[0]
-    if first is None:
-        return None
-    if isinstance(first, dict):
-        return {name: _joined([tree[name] for tree in trees]) for name in first}
-    if isinstance(first, tuple):
-        return type(first)(*map(_joined, map(list, zip(*trees, strict=True))))
-    return np.concatenate(trees)
+    def step(self) -> bytes:
+        """As is written; then what came of it is. Environments may keep an action, so they are given a copy."""
+        self._envs.send(self._action.copy(), None, cut=bool(self._cut))
+        outcome = self._envs.receive()
+        none = np.zeros(len(outcome.reward), bool)
+        write(self._outcome, outcome._replace(lost=none) if outcome.lost is None else outcome)
+        return DONE
