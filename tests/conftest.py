@@ -1,5 +1,6 @@
 """Types are executed, and compiled programs are kept between runs."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -20,3 +21,5 @@ os.environ.setdefault("XDG_CACHE_HOME", str(CACHE.parent))
 from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("rl_meta", "typecheck.checked")
+# tracing makes many objects, most of which stay: looking through them again and again was a seventh of its time
+gc.set_threshold(50_000, 20, 50)

@@ -1,29 +1,16 @@
 """The recurrent hypernetwork reaches the known answers of its probes."""
 
-import jax
 import numpy as np
 import pytest
 
+from algorithms.test_known_answers import adapts
 from rl_meta.algorithms.hypernetwork import Hypernetwork
 from rl_meta.errors import UserError
-from rl_meta.evaluation.lifetimes import live_through
-from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.grid_navigation import GridNavigation
 from rl_meta.tasks.probes import OneArmPays
 from rl_meta.training.config import RunConfig
-from rl_meta.training.run import build_trainer
 
 KINDS = [("weights", "recurrent"), ("film", "splagger")]
-
-
-def adapts(config, tasks=400):
-    """Lifetimes in new tasks after the whole run."""
-    train, key = build_trainer(config), jax.random.key(config.seed)
-    go = lambda state, _: (train.iterate(key, state)[0], None)
-    state = jax.jit(lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0])()
-    drawn = draw_tasks(config.family, jax.random.key(99), tasks, "test")
-    adapter = config.method.build(config.family, config.iterations).adapter
-    return live_through(adapter, state.meta.params, config.family, config.shape, drawn, jax.random.key(7))
 
 
 @pytest.mark.parametrize(("generates", "aggregator"), KINDS)

@@ -1,31 +1,18 @@
 """In-context agents reach the known answers of their probes, with either layer."""
 
-import jax
 import numpy as np
 import pytest
 
+from algorithms.test_known_answers import adapts
 from rl_meta.algorithms.transformer import Transformer
 from rl_meta.errors import UserError
-from rl_meta.evaluation.lifetimes import live_through
 from rl_meta.tasks.bandit import Bandit
-from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.grid_navigation import GridNavigation
 from rl_meta.tasks.probes import LookOrPull, OneArmPays
 from rl_meta.training.config import RunConfig
-from rl_meta.training.run import build_trainer
 
 LAYERS = ["attention", "linear-recurrence"]
 SMALL = {"width": 16, "attention_heads": 2, "encoder": (16,), "learning_rate": 5e-3}
-
-
-def adapts(config, tasks=400):
-    """Lifetimes in new tasks after the whole run."""
-    train, key = build_trainer(config), jax.random.key(config.seed)
-    go = lambda state, _: (train.iterate(key, state)[0], None)
-    state = jax.jit(lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0])()
-    drawn = draw_tasks(config.family, jax.random.key(99), tasks, "test")
-    adapter = config.method.build(config.family, config.iterations).adapter
-    return live_through(adapter, state.meta.params, config.family, config.shape, drawn, jax.random.key(7))
 
 
 @pytest.mark.parametrize("layer", LAYERS)
