@@ -194,6 +194,6 @@ def test_pearl_tries_goals_in_its_first_episode_and_knows_the_goal_in_later_ones
         batch_steps=32,
         learning_rate=3e-3,
     )
-    first, *later = aims(method, 24_000)
+    first, *later = aims(method, 48_000)
     assert -1.2 < first < -0.6  # of two independent goals -0.86, of one action that suits all goals -0.43
     assert min(later) > -0.25
