@@ -22,9 +22,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/rl-meta demo
 
-# The fast suite.
+# The fast suite; a file's tests stay together, for what they share is compiled once.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 -m 'not learning' -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not learning' -q
 
 # The fast suite, lint, format and types.
 check: $(VENV)/.installed-dev

@@ -11,7 +11,6 @@ from rl_meta.algorithms.base import Shape
 from rl_meta.collection.device import device_collector
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.point_goal import PointGoal
-from tasks.playing import quick_jit
 
 FAMILY = PointGoal(horizon=8)
 HALF_WIDTH = np.float32(0.1)
@@ -44,7 +43,7 @@ def lived(method, stages=None):
             live = collector.begin(jax.random.key(2), params, tasks)
             return state._replace(params=params), collector.collect(jax.random.key(3), params, live, tasks)[1]
 
-        return algorithm, *quick_jit(go)(jax.random.key(0))
+        return algorithm, *jax.jit(go)(jax.random.key(0))
 
 
 def own_outputs(weights, obs):
@@ -76,22 +75,23 @@ def own_meta_gradient(weights, steps, advantages, *, rate, order="second", inner
     inner: "log" for −E[log π Â], "ratio" for −E[π / π_old Â].
     """
     theta, unravel = ravel_pytree(weights)
-    total = np.zeros(theta.shape)
-    for task in range(len(steps.reward)):
-        before, after = of_task(steps, task, 0), of_task(steps, task, 1)
 
-        def inner_loss(theta, before=before, task=task):
+    @jax.jit
+    def of_one(before, after, advantages):
+        def inner_loss(theta):
             log_prob = own_log_prob(unravel(theta), before.inputs.obs, before.action)
             gain = log_prob if inner == "log" else jnp.exp(log_prob - before.extras.log_prob)
-            return -(gain * advantages[task, 0]).mean()
+            return -(gain * advantages[0]).mean()
 
-        def outer_loss(theta, after=after, task=task):
+        def outer_loss(theta):
             log_prob = own_log_prob(unravel(theta), after.inputs.obs, after.action)
-            return -(jnp.exp(log_prob - after.extras.log_prob) * advantages[task, 1]).mean()
+            return -(jnp.exp(log_prob - after.extras.log_prob) * advantages[1]).mean()
 
         adapted = theta - rate * jax.grad(inner_loss)(theta)
         gradient = jax.grad(outer_loss)(adapted)
         if order == "second":
             gradient = gradient - rate * jax.hessian(inner_loss)(theta) @ gradient
-        total += np.asarray(gradient) / len(steps.reward)
-    return total
+        return gradient
+
+    tasks = range(len(steps.reward))
+    return np.mean([of_one(of_task(steps, i, 0), of_task(steps, i, 1), advantages[i]) for i in tasks], axis=0)

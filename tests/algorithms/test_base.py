@@ -18,7 +18,7 @@ from rl_meta.algorithms.base import (
 from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.tasks.probes import Countdown
-from tasks.playing import draw, quick_jit
+from tasks.playing import draw
 
 ROUNDING = 1e-5
 """Relative, of means of a dozen rewards in another order."""
@@ -40,8 +40,8 @@ def lived():
     """Whole lifetimes of `LEARNER`, and what it had adapted to before each stage and after the last."""
     collector = device_collector(LEARNER, FAMILY, Shape(3, 2, 6, segment=1))
     tasks = draw(FAMILY, TASKS)
-    live = quick_jit(collector.begin)(jax.random.key(1), PARAMS, tasks)
-    collect, keys, adapted, steps = quick_jit(collector.collect), live.key, [live.adapted], []
+    live = jax.jit(collector.begin)(jax.random.key(1), PARAMS, tasks)
+    collect, keys, adapted, steps = jax.jit(collector.collect), live.key, [live.adapted], []
     for _ in range(SHAPE.stages):
         live, part = collect(jax.random.key(2), PARAMS, live, tasks)
         adapted.append(live.adapted)
@@ -54,7 +54,7 @@ def relive_all(params):
     return jax.vmap(lambda key, steps: relive(LEARNER, params, key, steps))(keys, steps)
 
 
-relived = quick_jit(relive_all)
+relived = jax.jit(relive_all)
 
 
 def numbers(*keys):
@@ -103,7 +103,7 @@ def test_reliving_repeats_what_was_learned(moment):
 
 def test_reliving_can_be_differentiated_in_the_parameters():
     _, steps, _ = lived()
-    slope = quick_jit(jax.jacobian(relive_all))(PARAMS)[:, -1]
+    slope = jax.jit(jax.jacobian(relive_all))(PARAMS)[:, -1]
     expected = 1 + np.asarray(steps.reward, float).mean((2, 3)).sum(1)
     np.testing.assert_allclose(slope, expected, rtol=ROUNDING)
 

@@ -1,6 +1,7 @@
 """What holds for every method, from one list."""
 
 import dataclasses
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.probes import OneArmPays
 from rl_meta.training.catalogue import METHODS, methods
 from rl_meta.training.config import RunConfig
-from rl_meta.training.loop import trainer
+from rl_meta.training.loop import Trainer, trainer
 
 FAMILIES = {
     "discrete": OneArmPays(),
@@ -47,13 +48,15 @@ def small(name):
     return cls(**{k: v for k, v in SMALL.items() if k in known})
 
 
+@cache
 def made(name, family):
+    """A run, traced and compiled once for all tests."""
     method = small(name)
     seen = method.view(FAMILIES[family])
     shape, algorithm = method.shape(seen), method.build(seen, 10)
     collector = device_collector(algorithm.adapter, seen, shape)
     sample = lambda key: draw_tasks(seen, key, method.meta_batch_size)
-    return trainer(algorithm, collector, sample, shape), algorithm
+    return Trainer(*map(jax.jit, trainer(algorithm, collector, sample, shape)))
 
 
 def is_finite(tree):
@@ -75,7 +78,7 @@ def shapes(tree):
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", METHODS)
 def test_an_iteration_changes_no_shape(name, family):
-    train, _ = made(name, family)
+    train = made(name, family)
     state = jax.eval_shape(train.init, jax.random.key(0))
     after, _ = jax.eval_shape(train.iterate, jax.random.key(0), state)
     assert shapes(state) == shapes(after)
@@ -84,19 +87,19 @@ def test_an_iteration_changes_no_shape(name, family):
 @pytest.mark.parametrize("family", ["discrete", "continuous"])
 @pytest.mark.parametrize("name", METHODS)
 def test_an_iteration_is_finite(name, family):
-    train, _ = made(name, family)
+    train = made(name, family)
     key = jax.random.key(0)
-    after, info = jax.jit(train.iterate)(key, jax.jit(train.init)(key))
+    after, info = train.iterate(key, train.init(key))
     assert is_finite(after.meta)
     assert float(info["skipped_updates"]) == 0.0
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_seeds_at_once_equal_seeds_one_by_one(name):
-    train, _ = made(name, "discrete")
-    keys, init, iterate = jax.random.split(jax.random.key(0), 2), jax.jit(train.init), jax.jit(train.iterate)
-    starts = [init(key) for key in keys]
-    alone = [iterate(key, start)[0].meta for key, start in zip(keys, starts, strict=True)]
+    train = made(name, "discrete")
+    keys = jax.random.split(jax.random.key(0), 2)
+    starts = [train.init(key) for key in keys]
+    alone = [train.iterate(key, start)[0].meta for key, start in zip(keys, starts, strict=True)]
     stack = lambda *x: jnp.stack(x)
     together = jax.jit(jax.vmap(train.iterate))(keys, jax.tree.map(stack, *starts))[0].meta
     closely(together, jax.tree.map(stack, *alone))
@@ -107,12 +110,15 @@ def newborn(name, family):
     method = small(name)
     seen = method.view(FAMILIES[family])
     algorithm = method.build(seen, 10)
-    key = jax.random.key(3)
-    params = algorithm.init(key).params
-    adapted, memory = algorithm.adapter.begin(key, params)
     collector = device_collector(algorithm.adapter, seen, method.shape(seen))
-    live = collector.begin(key, params, draw_tasks(seen, key, 1))
-    inputs = jax.tree.map(lambda x: x[0, 0], live.inputs)
+
+    @jax.jit
+    def born(key):
+        params = algorithm.init(key).params
+        live = collector.begin(key, params, draw_tasks(seen, key, 1))
+        return params, *algorithm.adapter.begin(key, params), jax.tree.map(lambda x: x[0, 0], live.inputs)
+
+    params, adapted, memory, inputs = born(jax.random.key(3))
     return lambda key: algorithm.adapter.act(key, params, adapted, memory, inputs)
 
 
@@ -133,11 +139,11 @@ def test_a_later_reward_never_changes_an_earlier_action(name):
     method = small(name)
     seen = method.view(FAMILIES["discrete"])
     algorithm = method.build(seen, 10)
-    params = algorithm.init(jax.random.key(0)).params
-    tasks = draw_tasks(seen, jax.random.key(1), 4)
 
     @jax.jit
     def actions(payment):
+        params = algorithm.init(jax.random.key(0)).params
+        tasks = draw_tasks(seen, jax.random.key(1), 4)
         collector = device_collector(algorithm.adapter, _PaidLate(seen, payment), method.shape(seen))
         live = collector.begin(jax.random.key(2), params, tasks)
         return collector.collect(jax.random.key(3), params, live, tasks)[1].steps.action

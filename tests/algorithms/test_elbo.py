@@ -64,15 +64,19 @@ def test_the_estimate_is_the_formula_computed_pair_by_pair(seen, model):
     key = jax.random.key(4)
     got, info = negative_elbo(key, model, seen, weights=WEIGHTS, terms=None, decoded=None)
     noise = jax.random.normal(jax.random.split(key, 3)[2], (LIFETIMES, STEPS + 1, LATENT))
+    reward_of = jax.jit(lambda latent, x: model.reward(latent[None], x[None])[0, 0, 0])
+    change_of = jax.jit(lambda latent, x: model.transition(latent[None], x[None])[0, 0])
+    step = jax.jit(lambda hidden, x: model.encoder.step(hidden, x))
+    outcome, choice = np.asarray(seen.outcome), np.asarray(seen.choice)
     total, divergence = 0.0, 0.0
     for b in range(LIFETIMES):
         hidden, before = model.encoder.start(), standard_normal(LATENT)
         for t in range(STEPS + 1):
-            hidden, belief = model.encoder.step(hidden, seen.seen[b, t])
+            hidden, belief = step(hidden, seen.seen[b, t])
             divergence += float(kl_divergence(belief, before))
             latent, before = belief.mean + jnp.exp(belief.log_std) * noise[b, t], belief
-            rewards = jnp.stack([model.reward(latent[None], x[None])[0, 0, 0] for x in seen.outcome[b]])
-            changes = jnp.stack([model.transition(latent[None], x[None])[0, 0] for x in seen.choice[b]])
+            rewards = np.stack([reward_of(latent, x) for x in outcome[b]])
+            changes = np.stack([change_of(latent, x) for x in choice[b]])
             total += float(((rewards - seen.reward[b]) ** 2).sum())
             total += WEIGHTS.transition * float(((changes - seen.change[b]) ** 2).sum())
     terms = LIFETIMES * (STEPS + 1)

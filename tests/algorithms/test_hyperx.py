@@ -75,10 +75,10 @@ def test_the_bonus_is_paid_with_its_weight_and_annealed(model, lived):
     paid = {}
     for weight in (1.0, 3.0):
         bonus = bonus_of(novelty=weight, error=weight)
-        start = bonus.init(jax.random.key(1))
+        start, pay = jax.jit(bonus.init)(jax.random.key(1)), jax.jit(bonus.pay)
         for iteration in (0, 50):
             state = start._replace(iteration=jnp.array(iteration))
-            paid[weight, iteration] = bonus.pay(jax.random.key(2), state, model, lived)[0]
+            paid[weight, iteration] = pay(jax.random.key(2), state, model, lived)[0]
     np.testing.assert_allclose(paid[3.0, 0], 3 * paid[1.0, 0], rtol=CLOSE)
     np.testing.assert_allclose(paid[1.0, 50], 0.5 * paid[1.0, 0], rtol=CLOSE)
     assert (paid[1.0, 0] > 0).all()
@@ -88,7 +88,7 @@ def test_what_was_seen_often_is_less_novel_than_what_was_not(model, lived):
     bonus = bonus_of(novelty=1.0)
     often, rare = lived, lived._replace(reached=lived.reached + 3.0)
     pay = jax.jit(lambda state, model, lived: bonus.pay(jax.random.key(2), state, model, lived))
-    start = state = bonus.init(jax.random.key(1))
+    start = state = jax.jit(bonus.init)(jax.random.key(1))
     for _ in range(300):
         state = pay(state, model, often)[1]
     state = state._replace(iteration=start.iteration)
@@ -98,8 +98,8 @@ def test_what_was_seen_often_is_less_novel_than_what_was_not(model, lived):
 
 def test_the_random_target_never_changes(model, lived):
     bonus = bonus_of(novelty=1.0)
-    before = bonus.init(jax.random.key(1))
-    after = bonus.pay(jax.random.key(2), before, model, lived)[1]
+    before = jax.jit(bonus.init)(jax.random.key(1))
+    after = jax.jit(bonus.pay)(jax.random.key(2), before, model, lived)[1]
     leaves = lambda tree: jax.tree.leaves(tree)
     assert all((a == b).all() for a, b in zip(leaves(before.novelty.target), leaves(after.novelty.target), strict=True))
     assert any(

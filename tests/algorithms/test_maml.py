@@ -24,7 +24,6 @@ from rl_meta.algorithms.maml import MAML, policy_gradient_loss
 from rl_meta.errors import UserError
 from rl_meta.tasks.probes import AimAt, OneArmPays
 from rl_meta.training.config import RunConfig
-from tasks.playing import quick_jit
 
 EXACT = 1e-6
 """Of the same formula in double precision, but for the logarithm of the action space's width."""
@@ -62,8 +61,8 @@ def test_the_meta_gradient_is_its_finite_difference(inner_steps):
         at, unravel = ravel_pytree(params.learned)
         value = lambda x: loss(unravel(x))
         direction = np.random.default_rng(0).normal(size=at.shape)
-        slope = quick_jit(jax.grad(value))(at) @ direction
-        step, value = 1e-5, quick_jit(value)
+        slope = jax.jit(jax.grad(value))(at) @ direction
+        step, value = 1e-5, jax.jit(value)
         rise = value(at + step * direction) - value(at - step * direction)
         assert float(rise) / (2 * step) == pytest.approx(float(slope), rel=DIFFERENCES)
 
@@ -74,24 +73,24 @@ def test_the_meta_gradient_is_that_of_the_formula(order):
         agent, params, loss, lifetimes = problem(MAML(inner_rate=0.3, order=order, **SMALL))
         advantages = stage_advantages(agent, params, lifetimes)
         expected = own_meta_gradient(params.learned.network, lifetimes.steps, advantages, rate=0.3, order=order)
-        got = flat(quick_jit(jax.grad(loss))(params.learned))
+        got = flat(jax.jit(jax.grad(loss))(params.learned))
         np.testing.assert_allclose(got, expected, rtol=EXACT, atol=EXACT)
 
 
 def test_both_orders_differ():
     with DOUBLE():
         gradients = [problem(MAML(inner_rate=0.3, order=order, **SMALL)) for order in ("second", "first")]
-        second, first = (flat(jax.grad(loss)(params.learned)) for _, params, loss, _ in gradients)
+        second, first = (flat(jax.jit(jax.grad(loss))(params.learned)) for _, params, loss, _ in gradients)
         assert np.abs(second - first).max() > 1e-2 * np.abs(second).max()
 
 
 def test_the_outer_step_starts_from_this_gradient():
     method = MAML(inner_rate=0.3, **SMALL)
     algorithm, state, lifetimes = lived(method)
-    _, info = quick_jit(algorithm.update)(jax.random.key(0), state, lifetimes)
+    _, info = jax.jit(algorithm.update)(jax.random.key(0), state, lifetimes)
     with DOUBLE():
         _, params, loss, _ = problem(method)
-        expected = np.linalg.norm(flat(quick_jit(jax.grad(loss))(params.learned)))
+        expected = np.linalg.norm(flat(jax.jit(jax.grad(loss))(params.learned)))
     assert float(info["gradient_norm"]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -134,7 +133,7 @@ def test_without_inner_steps_it_is_trpo_on_all_tasks():
         advantage = stage_advantages(agent, params, lifetimes)[:, 1]
         steps = last_stage(lifetimes)
         expected = own_trust_region_step(params.learned.network, steps, advantage, limit=0.01, damping=1e-2)
-        update = quick_jit(method.build(FAMILY, 10).update)
+        update = jax.jit(method.build(FAMILY, 10).update)
         after, info = update(jax.random.key(0), in_double(state), lifetimes)
         np.testing.assert_allclose(flat(after.params.learned.network), expected, rtol=1e-6, atol=1e-8)
         assert float(info["step_scale"]) > 0
@@ -145,7 +144,7 @@ def test_without_inner_steps_it_is_trpo_on_all_tasks():
 def test_an_update_lowers_the_loss_of_what_was_lived(outer):
     method = MAML(inner_rate=0.3, outer=outer, **SMALL)
     algorithm, state, lifetimes = lived(method)
-    after, _ = quick_jit(algorithm.update)(jax.random.key(0), state, lifetimes)
+    after, _ = jax.jit(algorithm.update)(jax.random.key(0), state, lifetimes)
     with DOUBLE():
         _, params, loss, _ = problem(method)
         assert float(loss(in_double(after.params.learned))) < float(loss(params.learned))
@@ -200,17 +199,16 @@ def test_the_gradient_of_the_rates_is_minus_the_product_of_the_inner_and_the_out
     with DOUBLE():
         agent, params, loss, lifetimes = problem(MAML(learned_rates=True, inner_rate=0.3, order=order, **SMALL))
         advantages, weights = stage_advantages(agent, params, lifetimes), params.learned.network
+        log_prob = lambda w, s: own_log_prob(w, s.inputs.obs, s.action)
+        inner = jax.jit(jax.grad(lambda w, s, a: -(log_prob(w, s) * a).mean()))
+        outer = jax.jit(jax.grad(lambda w, s, a: -(jnp.exp(log_prob(w, s) - s.extras.log_prob) * a).mean()))
         expected = 0
         for task in range(3):
             before, after = of_task(lifetimes.steps, task, 0), of_task(lifetimes.steps, task, 1)
-            inner = lambda w, s=before, t=task: -(own_log_prob(w, s.inputs.obs, s.action) * advantages[t, 0]).mean()
-            outer = lambda w, s=after, t=task: (
-                -(jnp.exp(own_log_prob(w, s.inputs.obs, s.action) - s.extras.log_prob) * advantages[t, 1]).mean()
-            )
-            gradient = jax.grad(inner)(weights)
+            gradient = inner(weights, before, advantages[task, 0])
             adapted = jax.tree.map(lambda w, g: w - 0.3 * g, weights, gradient)
-            expected = expected - flat(gradient) * flat(jax.grad(outer)(adapted)) / 3
-        got = flat(jax.grad(loss)(params.learned).rates)
+            expected = expected - flat(gradient) * flat(outer(adapted, after, advantages[task, 1])) / 3
+        got = flat(jax.jit(jax.grad(loss))(params.learned).rates)
         np.testing.assert_allclose(got, expected, rtol=EXACT, atol=EXACT)
 
 
@@ -269,7 +267,7 @@ def test_normalising_changes_nothing_until_after_the_update():
     after = []
     for method in (plain, scaled):
         algorithm, state, lifetimes = lived(method)
-        after.append(quick_jit(algorithm.update)(jax.random.key(0), state, lifetimes)[0].params)
+        after.append(jax.jit(algorithm.update)(jax.random.key(0), state, lifetimes)[0].params)
     np.testing.assert_array_equal(flat(after[0].learned), flat(after[1].learned))
     seen = lived(scaled)[2].steps.inputs.obs
     np.testing.assert_allclose(after[1].normaliser.obs.mean, seen.mean((0, 1, 2, 3)), rtol=1e-3, atol=1e-5)

@@ -10,7 +10,6 @@ from rl_meta.algorithms.maml import policy_gradient_loss
 from rl_meta.algorithms.promp import ProMP, adapted_penalty, likelihood_ratio_loss
 from rl_meta.tasks.probes import OneArmPays
 from rl_meta.training.config import RunConfig
-from tasks.playing import quick_jit
 
 EXACT = 1e-6
 """Of the same formula in double precision, but for the logarithm of the action space's width."""
@@ -70,7 +69,7 @@ def test_the_meta_gradient_is_that_of_the_formula():
         weights = params.learned.network
         expected = own_meta_gradient(weights, lifetimes.steps, advantages, rate=0.3, inner="ratio")
         by_log_prob = own_meta_gradient(weights, lifetimes.steps, advantages, rate=0.3, inner="log")
-        got = flat(quick_jit(jax.grad(loss))(params.learned))
+        got = flat(jax.jit(jax.grad(loss))(params.learned))
     np.testing.assert_allclose(got, expected, rtol=EXACT, atol=EXACT)
     assert np.abs(got - by_log_prob).max() > 1e-3
 
@@ -79,7 +78,7 @@ def after_update(**settings):
     """State and info after one update with small steps."""
     method = ProMP(inner_rate=0.3, **SMALL | settings)
     algorithm, state, lifetimes = lived(method)
-    return state, *quick_jit(algorithm.update)(jax.random.key(0), state, lifetimes)
+    return state, *jax.jit(algorithm.update)(jax.random.key(0), state, lifetimes)
 
 
 def test_a_large_penalty_keeps_the_policy_before_each_inner_step():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from algorithms.whole_runs import trained
 from rl_meta.algorithms.base import stage_keys
 from rl_meta.algorithms.feed_forward_ppo import feed_forward_ppo
 from rl_meta.algorithms.reptile import WEIGHTINGS, Reptile, returns_by_copy
@@ -20,7 +21,6 @@ from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.probes import AimAt, OneArmPays
 from rl_meta.training.config import RunConfig
-from rl_meta.training.run import build_trainer
 
 ROUNDING = 1e-5
 """Statistics of one task are merged by another formula than those of one batch; values are of the order of one."""
@@ -35,8 +35,8 @@ class Lived:
         shape, self.algorithm = method.shape(family), method.build(family, 10)
         collector = device_collector(self.algorithm.adapter, family, shape)
         tasks = draw_tasks(family, jax.random.key(2), method.meta_batch_size)
-        self.before = self.algorithm.init(jax.random.key(0))
-        live = collector.begin(jax.random.key(1), self.before.params, tasks)
+        self.before = jax.jit(self.algorithm.init)(jax.random.key(0))
+        live = jax.jit(collector.begin)(jax.random.key(1), self.before.params, tasks)
         collect = jax.jit(collector.collect)
         self.lifetimes = collect(jax.random.key(3), self.before.params, live, tasks)[1]
         self.after, self.info = jax.jit(self.algorithm.update)(jax.random.key(4), self.before, self.lifetimes)
@@ -181,12 +181,9 @@ def test_an_unknown_weighting_is_refused_with_the_nearest_one():
 # ------------------------------------------------------------------------------------------- known answers
 
 
-def trained(family, method, steps):
+def trained_params(family, method, steps):
     """The meta-parameters after the whole run."""
-    config = RunConfig(family, method, steps=steps)
-    train = build_trainer(config)
-    go = lambda state, _: (train.iterate(jax.random.key(0), state)[0], None)
-    return jax.jit(lambda: jax.lax.scan(go, train.init(jax.random.key(0)), length=config.iterations)[0])().meta.params
+    return trained(RunConfig(family, method, steps=steps))[1].params
 
 
 def learning_curve(family, method, params, stages):
@@ -200,7 +197,7 @@ def learning_curve(family, method, params, stages):
 def test_reptile_learns_which_arm_pays_faster_than_from_scratch():
     family = OneArmPays(end=0.0, horizon=6)
     method = Reptile(improvements=4, rollout_steps=12, hidden=(16,), learning_rate=3e-3)
-    reptile = learning_curve(family, method, trained(family, method, 60_000), stages=12)
+    reptile = learning_curve(family, method, trained_params(family, method, 60_000), stages=12)
     scratch = Scratch(rollout_steps=12, hidden=(16,), learning_rate=3e-3, anneal_to=1.0)
     scratch = learning_curve(family, scratch, (), stages=12)
     np.testing.assert_allclose(reptile[0], 3.0, atol=0.6)
@@ -211,7 +208,8 @@ def test_reptile_learns_which_arm_pays_faster_than_from_scratch():
 def test_in_a_long_life_reptile_aims_better_than_whoever_does_not_adapt():
     """-0.43 per step is the best without knowing the goal; lives in training are a sixth as long."""
     method = Reptile(improvements=4, rollout_steps=20, hidden=(16,), learning_rate=1e-2)
-    per_step = learning_curve(AimAt(), method, trained(AimAt(), method, 60_000), stages=24) / AimAt().horizon
+    per_stage = learning_curve(AimAt(), method, trained_params(AimAt(), method, 60_000), stages=24)
+    per_step = per_stage / AimAt().horizon
     assert per_step[0] < -0.43
     assert per_step[-1] > -0.15
 
@@ -220,6 +218,6 @@ def test_in_a_long_life_reptile_aims_better_than_whoever_does_not_adapt():
 def test_reptile_balances_an_unknown_pole_after_four_thousand_steps_in_it():
     """From a random start it takes some twenty thousand."""
     family, method = CartPole(), Reptile()
-    returns = learning_curve(family, method, trained(family, method, 1_000_000), stages=16)
+    returns = learning_curve(family, method, trained_params(family, method, 1_000_000), stages=16)
     assert returns[0] < 120  # the first 2,048 steps
     assert returns[1:].min() > 180

@@ -1,10 +1,12 @@
 import dataclasses
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from algorithms.whole_runs import trained
 from rl_meta.algorithms.elbo import evidence, records, squared_error
 from rl_meta.algorithms.varibad import VariBAD, make_model
 from rl_meta.collection.device import device_collector
@@ -15,7 +17,6 @@ from rl_meta.policies.layers import functional
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.probes import Countdown, OneArmPays
 from rl_meta.training.config import RunConfig
-from rl_meta.training.run import build_trainer
 
 SMALL = VariBAD(
     meta_batch_size=4,
@@ -36,6 +37,7 @@ COIN = np.log(2)
 """Nats that a fair coin tells."""
 
 
+@cache
 def one_iteration(method, family=FAMILY, iterations=10, before=1):
     """Meta-states before and after an iteration that follows `before - 1` others, and its lifetimes."""
     algorithm = method.build(family, iterations)
@@ -50,7 +52,7 @@ def one_iteration(method, family=FAMILY, iterations=10, before=1):
         after, info = algorithm.update(key_update, state, lifetimes)
         return state, after, lifetimes, info
 
-    after = algorithm.init(jax.random.key(0))
+    after = jax.jit(algorithm.init)(jax.random.key(0))
     for i in range(before):
         state, after, lifetimes, info = iterate(jax.random.key(i), after)
     return state, after, lifetimes, info
@@ -117,15 +119,6 @@ def test_transitions_without_weight_are_not_modelled():
     assert params.model.transition is None
 
 
-def trained(config):
-    """Adapter and state after the whole run."""
-    train = build_trainer(config)
-    key = jax.random.key(config.seed)
-    go = lambda state, _: (train.iterate(key, state)[0], None)
-    state = jax.jit(lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0])()
-    return config.method.build(config.family, config.iterations).adapter, state.meta
-
-
 PROBE = VariBAD(
     meta_batch_size=64,
     lifetime_episodes=5,
@@ -145,14 +138,13 @@ PROBE = VariBAD(
 def puller():
     family = OneArmPays(end=0.0, horizon=1)
     config = RunConfig(family, PROBE, steps=80_000)
-    adapter, state = trained(config)
-    return config, adapter, state
+    return config, *trained(config)
 
 
 def test_it_pulls_the_arm_that_pays_from_the_second_pull_on(puller):
-    config, adapter, state = puller
+    config, algorithm, state = puller
     drawn = draw_tasks(config.family, jax.random.key(99), 400, "test")
-    lived = live_through(adapter, state.params, config.family, config.shape, drawn, jax.random.key(7))
+    lived = live_through(algorithm.adapter, state.params, config.family, config.shape, drawn, jax.random.key(7))
     np.testing.assert_allclose(lived.episodes.mean(0), [0.5, 1, 1, 1, 1], atol=0.06)
 
 

@@ -6,20 +6,28 @@ from rl_meta.evaluation.lifetimes import live_through
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.training.run import build_trainer
 
+LONG = 500_000
+"""Environment steps that take longer than it takes to compile a program that is twice as fast."""
+
+
+def compiled(run, steps):
+    """Quickly, unless it is to live so many environment steps that optimising is worth the wait."""
+    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 1} if steps >= LONG else {})
+
 
 def trained(config):
-    """Adapter and meta-parameters after the whole run."""
+    """The algorithm, and the meta-state after the whole run."""
     train = build_trainer(config)
     key = jax.random.key(config.seed)
     go = lambda state, _: (train.iterate(key, state)[0], None)
-    state = jax.jit(lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0])()
-    seen = config.method.view(config.family)
-    return config.method.build(seen, config.iterations).adapter, state.meta.params
+    whole = lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0]
+    algorithm = config.method.build(config.method.view(config.family), config.iterations)
+    return algorithm, compiled(whole, config.steps)().meta
 
 
 def adapts(config, tasks=400, **how):
     """Lifetimes in new tasks after the whole run. how: as `live_through` takes it."""
-    adapter, params = trained(config)
+    algorithm, state = trained(config)
     drawn = draw_tasks(config.family, jax.random.key(99), tasks, "test")
     seen = config.method.view(config.family)
-    return live_through(adapter, params, seen, config.shape, drawn, jax.random.key(7), **how)
+    return live_through(algorithm.adapter, state.params, seen, config.shape, drawn, jax.random.key(7), **how)

@@ -18,7 +18,6 @@ from rl_meta.errors import UserError
 from rl_meta.policies.spaces import no_action
 from rl_meta.tasks.probes import Countdown
 from rl_meta.types import Live
-from tasks.playing import quick_jit
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ ROUNDING = 1e-5
 def parts(method, family, *, scale=1.0):
     """Adapter, meta-parameters and shape; with steeper weights actions depend on what is remembered."""
     algorithm = method.build(family, 10)
-    params = quick_jit(algorithm.init)(jax.random.key(0)).params
+    params = jax.jit(algorithm.init)(jax.random.key(0)).params
     steeper = lambda x: scale * x if x.ndim > 1 else x
     if scale != 1.0:
         network = jax.tree.map(steeper, params.network)
@@ -65,7 +64,7 @@ def lifetime(adapter, params, shape, family, task, key):
         live = jax.tree.map(lambda x: x[None], live)
         return device_collector(adapter, family, shape).collect(key, params, live, tasks)[1].steps
 
-    steps = quick_jit(whole)(params, tasks, task)
+    steps = jax.jit(whole)(params, tasks, task)
     return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[4:]), steps)
 
 
@@ -73,8 +72,8 @@ def play(agent, shape, family, task, seed, **how):
     """[L] The agent's actions in the family, stepped here with the keys that a collector would use; one copy."""
     key = jax.random.key(seed)
     agent.begin_task(seed)
-    reset, step = quick_jit(family.reset), quick_jit(family.step)
-    keys_of = quick_jit(partial(stage_keys, copies=1, steps=shape.steps))
+    reset, step = jax.jit(family.reset), jax.jit(family.step)
+    keys_of = jax.jit(partial(stage_keys, copies=1, steps=shape.steps))
     state, obs = reset(jax.random.split(birth_keys(key)[1], 1)[0], task)
     outcome, actions = {}, []
     for stage in range(shape.stages):

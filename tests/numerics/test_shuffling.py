@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rl_meta.numerics.shuffling import shuffled
-from tasks.playing import quick_jit
 
 UNLIKELY = 1e-3
 """p-value below which counts are not taken to be from the distribution (the keys are fixed)."""
@@ -21,14 +20,14 @@ FAST_TO_COMPILE = "unsafe_rbg"
 KINDS = {"a square": 36, "oblong": 60, "large": 1024, "sorted, as it is twice a prime": 2 * 509}
 
 few = settings(max_examples=5, deadline=None)
-sixty = quick_jit(lambda key: shuffled(key, 60))
+sixty = jax.jit(lambda key: shuffled(key, 60))
 
 
 @cache
 def many(count):
     """[ORDERS, count] by as many keys."""
     keys = jax.random.split(KEY, ORDERS)
-    return np.asarray(quick_jit(jax.vmap(lambda key: shuffled(key, count)))(keys))
+    return np.asarray(jax.jit(jax.vmap(lambda key: shuffled(key, count)))(keys))
 
 
 @few
@@ -36,7 +35,7 @@ def many(count):
 @example([1, 2, 4900, 4998, 4999], 0)
 def test_an_order_holds_every_number_once(counts, seed):
     key = jax.random.key(seed, impl=FAST_TO_COMPILE)
-    orders = quick_jit(lambda key: [shuffled(key, count) for count in counts])(key)
+    orders = jax.jit(lambda key: [shuffled(key, count) for count in counts])(key)
     for count, order in zip(counts, orders, strict=True):
         np.testing.assert_array_equal(np.sort(order), np.arange(count))
 

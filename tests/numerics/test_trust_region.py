@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from rl_meta.numerics.trust_region import TrustRegion, conjugate_gradient, divergence_product, trust_region_step
-from tasks.playing import quick_jit
 
 ROUNDING = 1e-4
 """Of a few dozen single-precision operations on a matrix with a condition number of about 20."""
@@ -28,7 +27,7 @@ THETA = np.float32(rng.normal(size=SIZE))
 
 
 def solve(iterations, matrix=MATRIX, right=RIGHT):
-    return quick_jit(lambda b: conjugate_gradient(lambda v: matrix @ v, b, iterations=iterations))(right)
+    return jax.jit(lambda b: conjugate_gradient(lambda v: matrix @ v, b, iterations=iterations))(right)
 
 
 def test_conjugate_gradients_solve_a_system_in_as_many_iterations_as_it_has_unknowns():
@@ -83,7 +82,7 @@ def quadratic_step(region, loss=lambda y: SLOPE @ y):
     """A linear policy, a quadratic divergence; less a little, so that rounding does not decide at the limit."""
     old = JACOBIAN @ THETA
     divergence = lambda y: 0.5 * (y - old) @ METRIC @ (y - old) - 1e-5
-    return quick_jit(lambda theta: trust_region_step(lambda t: JACOBIAN @ t, loss, divergence, theta, region))(THETA)
+    return jax.jit(lambda theta: trust_region_step(lambda t: JACOBIAN @ t, loss, divergence, theta, region))(THETA)
 
 
 def closed_form(damping=0.0):

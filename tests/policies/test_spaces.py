@@ -15,7 +15,6 @@ from rl_meta.policies.spaces import (
     is_continuous,
     no_action,
 )
-from tasks.playing import quick_jit
 
 ROUNDING = 1e-6
 """Relative, of one or two operations in single precision."""
@@ -175,7 +174,7 @@ def test_no_action_is_zero_with_the_shape_and_type_of_an_action(space):
 @pytest.mark.parametrize("space", DRAWN_FROM)
 def test_an_action_drawn_and_clipped_is_in_its_space(space):
     act = lambda parameters, key: into_space(space, distribution(space, parameters).sample(key))
-    actions = quick_jit(act)(5 * parameters_of(space, 50), jax.random.key(0))
+    actions = jax.jit(act)(5 * parameters_of(space, 50), jax.random.key(0))
     assert all(space.contains(np.asarray(action)) for action in np.asarray(actions))
 
 

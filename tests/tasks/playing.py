@@ -1,6 +1,5 @@
 """One episode of a family, lived by any policy."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,9 +7,6 @@ import jax.numpy as jnp
 from gymnasium import spaces
 
 from rl_meta.tasks.base import draw_tasks
-
-quick_jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-"""Compiles in half the time; what runs here is small."""
 
 
 class Episode(NamedTuple):
@@ -30,7 +26,7 @@ class Episode(NamedTuple):
 
 def draw(family, count, split="train", seed=0):
     """Tasks [count, ...] of a split."""
-    return quick_jit(lambda key: draw_tasks(family, key, count, split))(jax.random.key(seed))
+    return jax.jit(lambda key: draw_tasks(family, key, count, split))(jax.random.key(seed))
 
 
 def play(family, key, task, policy):
@@ -52,7 +48,7 @@ def play(family, key, task, policy):
 def play_all(family, tasks, policy):
     """One episode in each of the tasks [N, ...]."""
     keys = jax.random.split(jax.random.key(0), len(jax.tree.leaves(tasks)[0]))
-    return quick_jit(jax.vmap(lambda k, task: play(family, k, task, policy)))(keys, tasks)
+    return jax.jit(jax.vmap(lambda k, task: play(family, k, task, policy)))(keys, tasks)
 
 
 def random_policy(family):

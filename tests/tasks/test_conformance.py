@@ -23,7 +23,7 @@ from rl_meta.tasks.quadrotor import Quadrotor
 from rl_meta.tasks.tabular_mdp import TabularMDP
 from rl_meta.tasks.two_link_arm import TwoLinkArm
 from rl_meta.tasks.wrappers import reveal_task
-from tasks.playing import play_all, quick_jit, random_policy
+from tasks.playing import play_all, random_policy
 
 FAMILIES = (
     Bandit(),
@@ -55,7 +55,7 @@ every_family = pytest.mark.parametrize("family", FAMILIES, ids=repr)
 def tasks_of(family):
     """Tasks of every split, drawn twice from one key and once from another."""
 
-    @quick_jit
+    @jax.jit
     def draw(key):
         return {split: draw_tasks(family, key, TASKS, split) for split in family.splits}
 

@@ -7,7 +7,7 @@ import pytest
 from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.drawing import Disc, Drawable, Line, box
 from rl_meta.training.catalogue import families
-from tasks.playing import draw, quick_jit
+from tasks.playing import draw
 
 NAMES = (
     *("cartpole", "driving", "grid-navigation", "pendulum"),
@@ -20,7 +20,7 @@ every_drawable = pytest.mark.parametrize("name", NAMES)
 def first_states(family, count=8):
     """States at the start of episodes in different tasks, and the tasks."""
     tasks = draw(family, count)
-    reset = quick_jit(jax.vmap(lambda key, task: family.reset(key, task)[0]))
+    reset = jax.jit(jax.vmap(lambda key, task: family.reset(key, task)[0]))
     states = reset(jax.random.split(jax.random.key(0), count), tasks)
     row = lambda tree, i: jax.tree.map(lambda x: np.asarray(x[i]), tree)
     return [(row(states, i), row(tasks, i)) for i in range(count)]

@@ -23,7 +23,7 @@ from rl_meta.tasks.driving import (
     traffic_speeds,
     tyre_force,
 )
-from tasks.playing import draw, play_all, quick_jit
+from tasks.playing import draw, play_all
 
 LINEAR_TYRE = 2e-3
 """Relative: at the slips below, the brush model is this near to a linear tyre."""
@@ -32,13 +32,13 @@ HELD_CURVATURE_M = 0.3
 """After 40 m: the curvature is held during a step, and the test sums up speeds in steps."""
 
 
-@quick_jit
+@jax.jit
 def step(state, action, task):
     """With any key: no step is random."""
     return Driving().step(jax.random.key(0), state, jnp.asarray(action), task)
 
 
-@quick_jit
+@jax.jit
 def start(task):
     """The state at the start of an episode."""
     return Driving().reset(jax.random.key(0), task)[0]
@@ -48,7 +48,7 @@ def task_of(friction=1.0, mass=1500.0, wheelbase=2.8):
     return DrivingTask(*map(jnp.array, (friction, mass, wheelbase, 0.2, 10.0, 1.5)))
 
 
-@quick_jit
+@jax.jit
 def settled(speed, steering, task):
     """Sideways speed and yaw rate after five seconds at one speed and steering."""
 
@@ -170,7 +170,7 @@ def test_the_traffic_settles_at_equal_equilibrium_gaps():
         ahead = ahead + SECONDS_PER_STEP * speeds
         return (jnp.where(ahead >= RING_M / 2, ahead - RING_M, ahead), speeds), None
 
-    ahead, speeds = quick_jit(lambda: jax.lax.scan(flow, (ahead, jnp.full((2, 5), 5.0)), None, 20_000)[0])()
+    ahead, speeds = jax.jit(lambda: jax.lax.scan(flow, (ahead, jnp.full((2, 5), 5.0)), None, 20_000)[0])()
     gaps = (np.roll(ahead, -1, 1) - ahead) % RING_M - CAR_LENGTH_M
     np.testing.assert_allclose(gaps, np.full((2, 5), RING_M / 5 - CAR_LENGTH_M), rtol=SETTLED)
     for lane, desired in enumerate((10.0, 12.5)):

@@ -1,4 +1,5 @@
 import sys
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -31,11 +32,15 @@ def test_an_episode_equals_gymnaxs_own(name, vary):
     obs, theirs = env.reset(key_reset, params)
     ours, our_obs = jax.jit(family.reset)(key_reset, task)
     np.testing.assert_allclose(our_obs, obs, atol=ROUNDING)
-    step, policy = jax.jit(family.step), random_policy(family)
+    # compiled as for users: the emitters of the tests round the two programs further apart
+    compiled = partial(
+        jax.jit, compiler_options={"xla_cpu_use_fusion_emitters": True, "xla_backend_optimization_level": 1}
+    )
+    step, their_step, policy = compiled(family.step), compiled(env.step), random_policy(family)
     for t in range(family.horizon):
         key = jax.random.fold_in(key_env, t)
         action = policy(jax.random.fold_in(key, 1))
-        _, theirs, reward, terminated, truncated, info = env.step(key, theirs, action, params)
+        _, theirs, reward, terminated, truncated, info = their_step(key, theirs, action, params)
         transition = step(jax.random.split(key)[0], ours, action, task)
         ours = transition.state
         np.testing.assert_allclose(transition.obs, info["final_observation"], atol=ROUNDING, rtol=ROUNDING)

@@ -14,13 +14,13 @@ from rl_meta.tasks.quadrotor import (
     QuadrotorTask,
     accelerations,
 )
-from tasks.playing import draw, play_all, quick_jit
+from tasks.playing import draw, play_all
 
 MASS, INERTIA = 0.8, 0.02
 STILL_AIR = QuadrotorTask(*map(jnp.array, (MASS, INERTIA, 10.0, 14.0, 0.0)))
 SINGLE_PRECISION = 1e-5
 
-quick_step = quick_jit(Quadrotor().step)
+quick_step = jax.jit(Quadrotor().step)
 
 
 def fly(pose, rates, throttle, task=STILL_AIR, time=0):

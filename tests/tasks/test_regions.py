@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import SPLITS
 from rl_meta.tasks.regions import OUTSIDE, sample_box, sample_unit, split_of
-from tasks.playing import quick_jit
 
 POINTS = 8
 
@@ -19,7 +18,7 @@ splits = st.sampled_from(SPLITS)
 reproducible = settings(derandomize=True, deadline=None, max_examples=40)
 
 
-@partial(quick_jit, static_argnums=(1, 2))
+@partial(jax.jit, static_argnums=(1, 2))
 def unit_points(seed, size, split):
     keys = jax.random.split(jax.random.key(seed), POINTS)
     return jax.vmap(lambda key: sample_unit(key, size, split))(keys)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rl_meta.tasks.tabular_mdp import TabularMDP
-from tasks.playing import draw, play_all, quick_jit, random_policy
+from tasks.playing import draw, play_all, random_policy
 
 TASKS = 2000
 ORACLE = 21.83
@@ -34,12 +34,12 @@ def test_transitions_are_distributions(tasks):
 
 
 def test_the_oracle_earns_the_reference_value(tasks):
-    values = quick_jit(jax.vmap(oracle_values))(tasks)
+    values = jax.jit(jax.vmap(oracle_values))(tasks)
     assert abs(values[:, -1, 0].max(-1).mean() - ORACLE) < ORACLE_ERROR
 
 
 def test_acting_by_the_oracle_earns_what_it_expects(tasks):
-    values = quick_jit(jax.vmap(oracle_values))(tasks)
+    values = jax.jit(jax.vmap(oracle_values))(tasks)
     planned = play_all(
         _Planned(), (tasks, values), lambda key, state, time, task: task[1][9 - time, state.state].argmax()
     )

@@ -12,7 +12,7 @@ from rl_meta.tasks.two_link_arm import (
     goal_of,
     joints_of,
 )
-from tasks.playing import draw, play_all, quick_jit
+from tasks.playing import draw, play_all
 
 GRAVITY = 9.81
 SINGLE_PRECISION = 2e-4
@@ -59,10 +59,8 @@ def lagrangian_accelerations(angles, rates, torque, task):
 def test_the_equations_of_motion_are_lagranges():
     tasks, rng = draw(TwoLinkArm(), 30), np.random.default_rng(0)
     angles, rates, torque = (jnp.array(rng.uniform(-3, 3, (30, 2)), jnp.float32) for _ in range(3))
-    ours = quick_jit(jax.vmap(lambda q, v, t, task: accelerations(q, v, t, task, GRAVITY)))(
-        angles, rates, torque, tasks
-    )
-    theirs = quick_jit(jax.vmap(lagrangian_accelerations))(angles, rates, torque, tasks)
+    ours = jax.jit(jax.vmap(lambda q, v, t, task: accelerations(q, v, t, task, GRAVITY)))(angles, rates, torque, tasks)
+    theirs = jax.jit(jax.vmap(lagrangian_accelerations))(angles, rates, torque, tasks)
     np.testing.assert_allclose(ours, theirs, rtol=SINGLE_PRECISION, atol=SINGLE_PRECISION * np.abs(theirs).max())
 
 
@@ -75,7 +73,7 @@ def coast(task, steps, gravity, start=(-1.2, 0.4)):
         after = family.step(jax.random.key(0), state, jnp.zeros(2), task).state
         return after, after
 
-    states = quick_jit(lambda: jax.lax.scan(step, first, None, steps)[1])()
+    states = jax.jit(lambda: jax.lax.scan(step, first, None, steps)[1])()
     return jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, states)
 
 
@@ -101,7 +99,7 @@ def test_hanging_without_load_it_swings_with_the_frequencies_of_a_double_pendulu
     """Two equal uniform rods of length l, small swings: ω² = (3 ± 6/√7) g/l."""
     task, hanging = task_of(upper=0.9, lower=0.9, payload=0.0), jnp.array([-np.pi / 2, 0.0])
     force_free = lambda q: accelerations(q, jnp.zeros(2), jnp.zeros(2), task, GRAVITY)
-    stiffness = quick_jit(jax.jacfwd(force_free))(hanging)
+    stiffness = jax.jit(jax.jacfwd(force_free))(hanging)
     squares = np.sort(-np.linalg.eigvals(stiffness))
     expected = (3 + 6 / np.sqrt(7) * np.array([-1, 1])) * GRAVITY / LINK_M
     np.testing.assert_allclose(squares, expected, rtol=SINGLE_PRECISION)
