@@ -73,7 +73,8 @@ ROWS = (
     plain_ppo(256),
     plain_ppo(1024),
     Row("plain-ppo-sb3", OURS + "--method plain-ppo --envs 256", {"sb3": SB3 + "--envs 8"}),
-    Row("rl2", OURS + "--method rl2 --envs 256", {"recurrent-ppo": RECURRENT + "--envs 16"}),
+    Row("rl2", OURS + "--method rl2 --envs 128", {"recurrent-ppo": RECURRENT + "--envs 16"}),
+    Row("rl2-untrained", OURS + "--method rl2 --envs 128", {"recurrent-ppo": RECURRENT + "--envs 16 --steps 4096"}),
 )
 
 
