@@ -17,7 +17,7 @@ class DemoOptions:
 
     out: Path | None = None
     """Run directory; default runs/demo-N."""
-    steps: int = 3_000_000
+    steps: int = 4_000_000
     """Environment steps of training."""
 
 
