@@ -14,6 +14,20 @@ from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.transformer import Transformer
 from rl_meta.tasks.bandit import Bandit
 
+LONG = RL2(
+    meta_batch_size=1024,
+    minibatches=16,
+    epochs=8,
+    learning_rate=8e-3,
+    anneal_to=0.0,
+    discount=1.0,
+    trace=0.9,
+    entropy_weight=0.002,
+    memory_span=100.0,
+    encoder=(),
+    heads=(64,),
+)
+"""Over 100 pulls: large batches and a long trace, for what a pull has taught pays late and little."""
 COUNTING = Transformer(layer="linear-recurrence", blocks=1, learning_rate=3e-3, meta_batch_size=128, trace=0.7)
 
 EXPERIMENTS = {
@@ -25,14 +39,14 @@ EXPERIMENTS = {
     ),
     "bandit-100-5-rl2": (
         Bandit(arms=5, pulls=100),
-        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.7, memory_span=100.0),
-        16_000_000,
+        LONG,
+        8_000_000,
         {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
     ),
     "bandit-100-10-rl2": (
         Bandit(arms=10, pulls=100),
-        RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.7, memory_span=100.0),
-        24_000_000,
+        LONG,
+        12_000_000,
         {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
     ),
     "bandit-10-5-hypernetwork": (

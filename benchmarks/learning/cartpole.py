@@ -14,7 +14,7 @@ KNOWN = {"longest episode": 200.0, "target, first episode": 180.0, "target, seco
 def main() -> None:
     """Train, evaluate, write the result."""
     for name in chosen(["cartpole-rl2"]):
-        experiment(name, CartPole(), RL2(), steps=3_000_000, tasks=1_000, known=KNOWN, acting="sampled")
+        experiment(name, CartPole(), RL2(), steps=4_000_000, tasks=1_000, known=KNOWN, acting="sampled")
 
 
 if __name__ == "__main__":
