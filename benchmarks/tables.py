@@ -1,4 +1,4 @@
-"""Write the README's tables from benchmarks/results/*.json.
+"""Write the tables of the README and of docs from benchmarks/results/*.json.
 
 python benchmarks/tables.py            rewrite them
 python benchmarks/tables.py --check    fail if they are not what the results say
@@ -7,6 +7,7 @@ python benchmarks/tables.py --check    fail if they are not what the results say
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rl_meta.numerics.statistics import summarise
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 LEARNING = {
     "cartpole-rl2": ("cartpole, length of the first episode in an unknown task", "rl2", "first episode"),
@@ -124,6 +125,49 @@ def speed_table() -> list[str]:
     return rows
 
 
+AXES = {
+    "order": "gradients",
+    "meta_batch_size": "tasks",
+    "copies": "trajectories per task",
+    "inner_steps": "inner steps",
+    "outer": "outer step",
+    "memory": "width",
+    "horizon": "steps per episode",
+    "episodes": "episodes per lifetime",
+}
+"""The settings that the speed benchmarks vary, in words."""
+
+
+def maml_speed_table() -> list[str]:
+    """What MAML-TRPO costs, and what that grows with."""
+    return _points(_result("throughput-maml") or {}, "by CPU time", lambda point: f"{point['steps_per_cpu_second']:,}")
+
+
+def scaling_table() -> list[str]:
+    """What RL² costs, and what that grows with."""
+    return _points(_result("scaling") or {}, "of the limit", lambda point: f"{point['fraction_of_limit']:.0%}")
+
+
+def _points(result: dict[str, Any], title: str, last: Callable[[dict[str, Any]], str]) -> list[str]:
+    """A row for each point of each axis."""
+    rows = [f"| varied | value | steps/s | {title} | compiling, s | peak memory, MB |", "|---|---|---|---|---|---|"]
+    for points in result.values():
+        varied = next(name for name in AXES if len({point.get(name) for point in points}) > 1)
+        for point in points:
+            speed, memory = (f"{point[name]:,}" for name in ("steps_per_second", "peak_memory_mb"))
+            cells = (AXES[varied], point[varied], speed, last(point), f"{point['compile_seconds']:g}", memory)
+            rows.append(f"| {' | '.join(map(str, cells))} |")
+    return rows
+
+
+def family_speed_table() -> list[str]:
+    """How fast the families step with random actions."""
+    result = _result("throughput-families") or {"families": {}}
+    rows = ["| family | million steps/s |", "|---|---|"]
+    by_speed = sorted(result["families"].items(), key=lambda item: -item[1]["steps_per_second"])
+    return rows + [f"| `{name}` | {speed['steps_per_second'] / 1e6:.1f} |" for name, speed in by_speed]
+
+
 def _result(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
@@ -139,19 +183,29 @@ def with_table(text: str, name: str, rows: list[str]) -> str:
     return before + start + "\n".join(rows) + "\n" + end + after
 
 
+TABLES = {
+    "learning": learning_table,
+    "methods": method_table,
+    "speed": speed_table,
+    "maml speed": maml_speed_table,
+    "scaling": scaling_table,
+    "family speed": family_speed_table,
+}
+
+
 def main() -> None:
-    """Rewrite or check the README."""
+    """Rewrite or check the pages."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check
-    old = README.read_text()
-    new = old
-    for name, table in {"learning": learning_table, "methods": method_table, "speed": speed_table}.items():
-        new = with_table(new, name, table())
-    if check and new != old:
-        sys.exit("the README's tables are not what benchmarks/results say: run python benchmarks/tables.py")
-    if not check:
-        README.write_text(new)
+    for page in PAGES:
+        old = new = page.read_text()
+        for name, table in TABLES.items():
+            new = with_table(new, name, table())
+        if check and new != old:
+            sys.exit(f"the tables of {page.name} are not what benchmarks/results say: run python benchmarks/tables.py")
+        if not check:
+            page.write_text(new)
 
 
 if __name__ == "__main__":

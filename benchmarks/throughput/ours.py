@@ -45,7 +45,7 @@ def plain_ppo(envs: int) -> tuple[CartPole, MultiTask]:
 
 
 def rl2(envs: int) -> tuple[CartPole, RL2]:
-    """Recurrent PPO over lifetimes of one rollout, with all inputs of RL²; like the peer, no layer before the memory."""
+    """Recurrent PPO over lifetimes of one rollout, with what RL² sees; like the peer, no layer before the memory."""
     method = RL2(meta_batch_size=envs, lifetime_episodes=1, memory=RECURRENT_WIDTH, encoder=(), **SCHEDULE)
     return CartPole(horizon=ROLLOUT_STEPS), method
 
