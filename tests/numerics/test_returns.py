@@ -20,7 +20,11 @@ lives = st.lists(
 )  # of every episode: how long it lasts, and whether it terminates there
 
 jit_gae = jax.jit(gae)
-jit_discounts = jax.jit(lambda t, time, discount: lifetime_discounts(t, time, discount=discount, horizon=HORIZON))
+jit_discounts = jax.jit(
+    lambda terminated, time, discount, over=False: lifetime_discounts(
+        terminated, time, over=over, discount=discount, horizon=HORIZON
+    )
+)
 jit_episode_returns = jax.jit(episode_returns)
 
 
@@ -153,14 +157,25 @@ def test_without_values_and_with_trace_one_advantages_are_returns_of_the_padded_
 
 def test_an_episode_that_terminates_at_its_horizon_forfeits_nothing():
     time = jnp.arange(HORIZON)
-    got = lifetime_discounts(time == HORIZON - 1, time, discount=0.9, horizon=HORIZON)
+    got = lifetime_discounts(time == HORIZON - 1, time, over=False, discount=0.9, horizon=HORIZON)
     np.testing.assert_allclose(got, np.full(HORIZON, 0.9), rtol=ROUNDING)
 
 
 def test_an_episode_that_goes_on_beyond_its_horizon_is_discounted_by_the_step():
     beyond = jnp.array([HORIZON, HORIZON + 3])
-    got = lifetime_discounts(jnp.array([True, True]), beyond, discount=0.9, horizon=HORIZON)
+    got = lifetime_discounts(jnp.array([True, True]), beyond, over=False, discount=0.9, horizon=HORIZON)
     np.testing.assert_allclose(got, [0.9, 0.9], rtol=ROUNDING)
+
+
+@few
+@given(lives, rates)
+def test_time_forfeited_beyond_the_end_of_a_lifetime_leaves_nothing_to_come(episodes, discount):
+    time, terminated = simulated(episodes)
+    discounts = np.asarray(jit_discounts(terminated, time, jnp.float32(discount), over=True), float)
+    for t in range(LENGTH):
+        lost = HORIZON - int(time[t]) if terminated[t] else 1
+        beyond = t + lost >= LENGTH
+        assert discounts[t] == pytest.approx(0.0 if beyond else discount**lost, abs=ROUNDING)
 
 
 @few

@@ -190,10 +190,9 @@ def lifetime_advantages(
     """
 
     def one(steps: Step, value: Array, time: Array, next_value: Array, over: Array) -> Array:
-        end = jnp.zeros(value.shape, bool).at[-1].set(over)
-        discount = lifetime_discounts(steps.terminated, time, discount=settings.discount, horizon=horizon)
-        later = jnp.append(value[1:], next_value)
-        return gae(steps.reward, value, later, end, end, discount=discount, trace=settings.trace)
+        discount = lifetime_discounts(steps.terminated, time, over=over, discount=settings.discount, horizon=horizon)
+        later, never = jnp.append(value[1:], next_value), jnp.zeros(value.shape, bool)
+        return gae(steps.reward, value, later, never, never, discount=discount, trace=settings.trace)
 
     return jax.vmap(one)(steps, value, time, next_value, over)
 

@@ -20,7 +20,7 @@ def gae(
     Â_t = δ_t + γλ (1 − cut_t) Â_{t+1},    δ_t = r_t + γ (1 − terminal_t) V'_t − V_t.
 
     Episode by episode (PPO, MAML):  V'_t = V(next_obs_t), terminal = terminated, cut = terminated | truncated.
-    Over the lifetime (RL²):         V'_t = V_{t+1}, seen after any reset; terminal = cut = end of the lifetime.
+    Over the lifetime (RL²):         V'_t = V_{t+1}, seen after any reset; no bounds, γ_t says where nothing follows.
 
     γ may differ from step to step ([T]): see `lifetime_discounts`.
     """
@@ -38,7 +38,12 @@ def gae(
 
 
 def lifetime_discounts(
-    terminated: Bool[Array, " T"], time: Int[Array, " T"], *, discount: float | Array, horizon: int
+    terminated: Bool[Array, " T"],
+    time: Int[Array, " T"],
+    *,
+    over: bool | Bool[Array, ""],
+    discount: float | Array,
+    horizon: int,
 ) -> Float[Array, " T"]:
     """γ_t over a lifetime whose episodes begin anew as soon as they end; `time`: steps since the episode began.
 
@@ -46,8 +51,13 @@ def lifetime_discounts(
     after it is as far away as if that time had passed. This is the objective of trials with a fixed number of
     episodes. With γ throughout, ending early would buy a new episode: where survival pays, every policy would
     be worth the same.
+
+    over: the lifetime ends with this sequence. γ_t = 0 at its last step, and where the forfeited time is all that is
+    left: what is done with it then pays for itself only, and the last episode is worth surviving to its last step.
     """
-    return discount ** jnp.where(terminated, jnp.maximum(horizon - time, 1), 1)
+    away = jnp.where(terminated, jnp.maximum(horizon - time, 1), 1)
+    left = jnp.arange(len(time), 0, -1)
+    return jnp.where(over & (away >= left), 0.0, discount**away)
 
 
 def episode_returns(
