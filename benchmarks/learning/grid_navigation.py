@@ -16,7 +16,7 @@ KNOWN = {"Bayes-optimal": 37.2143, "knowing the goal": 44.2857}
 RUN = {"meta_batch_size": 128, "discount": 0.97, "trace": 0.9}
 
 EXPERIMENTS = {
-    "grid-navigation-rl2": (RL2(encoder=(), **RUN | {"meta_batch_size": 256}), 34.0),
+    "grid-navigation-rl2": (RL2(encoder=(), entropy_weight=0.01, **RUN | {"meta_batch_size": 256}), 34.0),
     "grid-navigation-varibad": (
         VariBAD(transition_weight=0.0, entropy_weight=0.02, **RUN | {"meta_batch_size": 256}),
         36.0,

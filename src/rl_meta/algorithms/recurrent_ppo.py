@@ -38,7 +38,7 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
 class LifetimePPO(PPO):
     """Settings of PPO over lifetimes, the base of those methods that use it."""
 
-    entropy_weight: NotNegative = 0.003
+    entropy_weight: NotNegative = 0.005
     """Of the entropy bonus, nats: once a family is mastered, a larger one makes the agent act worse to stay random."""
     meta_batch_size: Count = 64
     """Tasks lived in at the same time."""
