@@ -14,6 +14,7 @@ FAMILIES = {
     "grid-navigation": "rl_meta.tasks.grid_navigation:GridNavigation",
     "gymnasium": "rl_meta.tasks.gymnasium_env:GymnasiumFamily",
     "gymnax": "rl_meta.tasks.gymnax_adapter:Gymnax",
+    "metaworld": "rl_meta.tasks.metaworld:MetaWorld",
     "pendulum": "rl_meta.tasks.pendulum:Pendulum",
     "point-goal": "rl_meta.tasks.point_goal:PointGoal",
     "point-goal-sparse": "rl_meta.tasks.point_goal:SparsePointGoal",
