@@ -22,6 +22,7 @@ FAMILIES = {
     "halfcheetah-vel-varibad": "rl_meta.tasks.locomotion:HalfCheetahVelVariBAD",
     "hopper-body": "rl_meta.tasks.locomotion:HopperBody",
     "metaworld": "rl_meta.tasks.metaworld:MetaWorld",
+    "minigrid": "rl_meta.tasks.minigrid:MiniGridRules",
     "pendulum": "rl_meta.tasks.pendulum:Pendulum",
     "point-goal": "rl_meta.tasks.point_goal:PointGoal",
     "point-goal-sparse": "rl_meta.tasks.point_goal:SparsePointGoal",
