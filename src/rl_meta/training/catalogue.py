@@ -20,6 +20,7 @@ FAMILIES = {
     "halfcheetah-vel-maml": "rl_meta.tasks.locomotion:HalfCheetahVelMAML",
     "halfcheetah-vel-pearl": "rl_meta.tasks.locomotion:HalfCheetahVelPEARL",
     "halfcheetah-vel-varibad": "rl_meta.tasks.locomotion:HalfCheetahVelVariBAD",
+    "highway": "rl_meta.tasks.highway:Highway",
     "hopper-body": "rl_meta.tasks.locomotion:HopperBody",
     "metaworld": "rl_meta.tasks.metaworld:MetaWorld",
     "minigrid": "rl_meta.tasks.minigrid:MiniGridRules",
