@@ -170,3 +170,22 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "metaworld", None)
     with pytest.raises(UserError, match=r"pip install 'rl-meta\[metaworld\]'"):
         _ = families.make("metaworld").table
+
+
+@pytest.mark.parametrize(
+    ("name", "train", "test", "shared"), [("ML10", 10, 5, 0), ("ML25", 25, 5, 1), ("ML45", 45, 5, 0)]
+)
+def test_benchmarks_have_their_classes_and_fifty_tasks_of_each(name, train, test, shared, monkeypatch, tmp_path):
+    def made(classes, *_, **__):  # in the place of the simulation that draws goals
+        return [metaworld._encode_task(c, {"rand_vec": np.full(3, i)}) for c in classes for i in range(50)]
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(metaworld, "_make_tasks", made)
+    family = MetaWorld(name)
+    seen = {split: family.table.classes[np.asarray(family.all_tasks(split).environment)] for split in family.splits}
+    lists = getattr(metaworld._env_dict, f"{name}_V3")
+    for split, count in (("train", train), ("test", test)):
+        assert set(seen[split]) == set(lists[split])
+        assert len(set(seen[split])) == count
+        assert len(seen[split]) == 50 * count
+    assert len(set(seen["train"]) & set(seen["test"])) == shared  # Meta-World's own; see docs/simulators.md
