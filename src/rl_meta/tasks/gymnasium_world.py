@@ -199,7 +199,8 @@ class EnvList:
         for index, (one, act) in enumerate(zip(self._envs, self._in_space(action), strict=True)):
             try:
                 obs, reward, terminated, truncated, info = one.env.step(act)
-                measured[:, index] = [info[name] for name in self._world.measures]
+                if self._world.measures:
+                    measured[:, index] = [info[name] for name in self._world.measures]
             except Exception as error:
                 lost.append(index)
                 obs, reward, terminated, truncated = self._die(index, error)
