@@ -157,6 +157,20 @@ def test_with_several_episodes_in_a_stage_the_page_goes_by_stages(tmp_path):
     assert "rl2: 4 episodes" in page
 
 
+def test_what_the_family_measures_is_in_the_page_for_every_agent_that_has_it(tmp_path):
+    evaluation = synthetic_evaluation(episodes=3)
+    row = lambda episode, mean: {"episode": episode, "mean": mean, "low": mean - 0.05, "high": mean + 0.05}
+    rates = lambda *means: {"crash_rate": {"stages": [], "episodes": [row(i, m) for i, m in enumerate(means)]}}
+    evaluation["measures"] = rates(0.61, 0.5, 0.32)
+    evaluation["baselines"]["multitask"]["measures"] = rates(0.72)
+    page, _ = report_of(tmp_path, evaluation=evaluation)
+    assert "What else was measured" in page
+    for words in ("rl2, episode 1", "0.61", "rl2, episode 3", "0.32", "0.27 to 0.37", "0.72"):
+        assert words in page
+    assert "rl2, episode 2" not in page
+    assert "What else was measured" not in report_of(tmp_path / "none", evaluation=synthetic_evaluation())[0]
+
+
 def test_many_episodes_are_folded(tmp_path):
     evaluation = synthetic_evaluation(episodes=100, tasks=16, baselines=False)
     page, text = report_of(tmp_path, evaluation=evaluation, rows=3, stages=100)

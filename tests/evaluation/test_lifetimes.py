@@ -94,6 +94,25 @@ def test_stages_and_episodes_are_those_of_a_plain_reference(
         np.testing.assert_allclose(getattr(found, name), expected, atol=ROUNDING, err_msg=name)
 
 
+@pytest.mark.parametrize(("how", "of"), [("max", max), ("mean", np.mean), ("sum", sum), ("last", lambda x: x[-1])])
+def test_a_measure_is_summed_up_over_the_steps_of_every_episode(how, of):
+    shape = Shape(3, 2, 7, restart=False)
+    reward, first, done = random_steps(shape, tasks=4, horizon=6, overtime=True, seed=1)
+    numbers = np.random.default_rng(2).normal(size=reward.shape)
+    lived = summarise_episodes(reward, first, done, shape, horizon=6, measured={"speed": (how, numbers)})
+    found = lived.measures["speed"]
+    for task in range(4):
+        copies = [episodes_of(*(x[task, copy] for x in (reward, first, done))) for copy in range(2)]
+        summed = [[of(numbers[task, c, b : e + 1].tolist()) for b, e, _ in own] for c, own in enumerate(copies)]
+        firsts = [np.mean([own[k] for own in summed]) for k in range(found.episodes.shape[1])]
+        np.testing.assert_allclose(found.episodes[task], firsts, atol=ROUNDING)
+        for stage in range(3):
+            inside = [
+                x for c, own in enumerate(copies) for x, e in zip(summed[c], own, strict=True) if e[0] // 7 == stage
+            ]
+            assert found.stages[task, stage] == pytest.approx(np.mean(inside), abs=ROUNDING)
+
+
 def marks(length, *at):
     """[1, 1, length] bool: true at some steps."""
     return np.isin(np.arange(length), at)[None, None]

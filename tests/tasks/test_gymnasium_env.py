@@ -247,6 +247,27 @@ def test_wrappers_of_families_keep_the_environments():
     np.testing.assert_array_equal(play(envs, 5, np.zeros(6, np.int32))[-1].obs["task"], obs["task"])
 
 
+class Telling(Probe):
+    """Tells its speed and, in the second step of an episode, a success."""
+
+    def step(self, action):
+        *step, _ = super().step(action)
+        return *step, {"speed": self.speed, "success": self.time == 2}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_steps_tell_beside_the_reward_is_measured(workers):
+    family = GymnasiumFamily(
+        Telling, vary={"speed": Uniform(1, 2)}, max_steps=9, workers=workers, measures=("success=max", "speed=mean")
+    )
+    envs, tasks, _ = begun(family)
+    outcomes = play(envs, 3, np.zeros(6, np.int32))
+    envs.close()
+    assert [outcome.measured["success"].tolist() for outcome in outcomes] == [[0] * 6, [1] * 6, [0] * 6]
+    for outcome in outcomes:
+        np.testing.assert_allclose(outcome.measured["speed"], tasks.speed)
+
+
 # ------------------------------------------------------------------------------------------------ settings
 
 
@@ -289,6 +310,9 @@ def test_a_class_among_the_settings_is_named_in_json_and_not_imported():
         ({"tasks": lambda rng: {"length": np.nan}}, "must be finite"),
         ({"tasks": [{"length": 1.0}, {"gravity": 1.0}, {"length": 2.0}]}, "same parameters"),
         ({"tasks": [1, 2, 3]}, "need `set_task`"),
+        ({"measures": ("success",)}, "like 'success=max'"),
+        ({"measures": ("a=max", "a=mean")}, "named once"),
+        ({"env": Telling, "vary": ("speed=4:6",), "max_steps": 9, "measures": ("sucess=max",)}, "mean 'success'"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line_before_training(settings, said):

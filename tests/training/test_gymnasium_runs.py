@@ -36,10 +36,10 @@ class Arms(gymnasium.Env):
         return np.zeros(1, np.float32), {}
 
     def step(self, action):
-        return np.zeros(1, np.float32), float(action == self.arm), False, False, {}
+        return np.zeros(1, np.float32), float(action == self.arm), False, False, {"paid": action == self.arm}
 
 
-ARMS = GymnasiumFamily(Arms, vary={"arm": Uniform(0, 1)}, max_steps=3, episodes=2)
+ARMS = GymnasiumFamily(Arms, vary={"arm": Uniform(0, 1)}, max_steps=3, episodes=2, measures=("paid=sum",))
 PENDULUM = GymnasiumFamily("Pendulum-v1", vary={"g": Uniform(5, 15), "m": Uniform(0.5, 2)}, max_steps=8)
 
 
@@ -52,7 +52,10 @@ def test_rl2_finds_the_arm_that_pays(tmp_path):
     run = rl_meta.train(ARMS, method, out=tmp_path / "run", steps=20_000)
     evaluation = rl_meta.evaluate(run, family=ARMS, tasks=500, baselines=(), acting="deterministic")
     assert evaluation["lifetime"]["mean"] == pytest.approx(5.5, abs=LUCK)
-    assert [row["mean"] for row in evaluation["episodes"]] == pytest.approx([2.5, 3.0], abs=LUCK)
+    earned = [row["mean"] for row in evaluation["episodes"]]
+    assert earned == pytest.approx([2.5, 3.0], abs=LUCK)
+    assert [row["mean"] for row in evaluation["measures"]["paid"]["episodes"]] == pytest.approx(earned)
+    assert [row["mean"] for row in evaluation["measures"]["paid"]["stages"]] == pytest.approx(earned)
 
 
 def test_a_family_with_functions_has_to_be_given_again(tmp_path):

@@ -132,6 +132,9 @@ def _evaluation_sections(evaluation: dict[str, Any]) -> list[Markup]:
         "Return against environment steps spent in the task; the tables below hold the same numbers.",
     )
     sections = [page.section("Adaptation in a new task", drawing, *_tables(evaluation))]
+    measures = _measure_tables(evaluation)
+    if measures:
+        sections.append(page.section("What else was measured", *measures))
     scores = evaluation.get("scores", {})
     if scores.get("first") and scores.get("last"):
         sections.append(_distribution_section(evaluation, scores))
@@ -157,6 +160,22 @@ def _tables(evaluation: dict[str, Any]) -> list[Markup]:
         unit, entries = wording.main_curve(curve)
         table = _curve_table(unit, entries, curve.get("lifetime"))
         tables.append(_folded(wording.baseline(name), unit, entries, table))
+    return tables
+
+
+def _measure_tables(evaluation: dict[str, Any]) -> list[Markup]:
+    """Of every measure of the family, the first and the last episode of the agent and of what is beside it."""
+    curves = {evaluation["method"]: evaluation}
+    curves |= {wording.baseline(name): curve for name, curve in evaluation.get("baselines", {}).items()}
+    tables = []
+    for measure in evaluation.get("measures", {}):
+        rows = []
+        for name, curve in curves.items():
+            episodes = curve.get("measures", {}).get(measure, {}).get("episodes", [])
+            for entry in episodes[:1] + episodes[1:][-1:]:
+                mean = wording.number(entry["mean"], entry["high"] - entry["low"])
+                rows.append([f"{name}, episode {entry['episode'] + 1}", mean, wording.interval(entry)])
+        tables.append(page.table((wording.plain(measure), "mean", "95 % interval of the mean"), rows))
     return tables
 
 

@@ -62,6 +62,7 @@ class Agent:
         self._unborn = memory
         self._memories = [memory] * self._shape.copies
         self._inputs: Inputs | None = None
+        self._settled = False
         self._last: tuple[PyTree, PyTree] = ((), ())
         self._steps: list[list[Step]] = [[]]
         self._stage = self._time = self._copy = 0
@@ -99,6 +100,8 @@ class Agent:
         obs = _as_in(self.observation_space, observation)
         if self._inputs is None:
             self._inputs = first_inputs(obs, no_action(self.action_space))
+        elif self._settled:
+            self._inputs, self._settled = self._inputs._replace(obs=obs), False
         else:
             final = obs if final_observation is None else _as_in(self.observation_space, final_observation)
             self._go_on(self._inputs, obs, final, float(reward), ended=(bool(terminated), bool(truncated)))
@@ -108,6 +111,36 @@ class Agent:
         self._memories[self._copy] = memory
         self._last = action, extras
         return np.asarray(into_space(self.action_space, action))
+
+    def settle(
+        self,
+        reward: float,
+        terminated: bool,  # noqa: FBT001 (the order of Gymnasium's step)
+        truncated: bool,  # noqa: FBT001
+        *,
+        final_observation: Any,
+    ) -> PredictState:
+        """Take in what the last action led to, without acting any more: an agent that learns from it does so now.
+
+        Args:
+            reward: what the last action brought.
+            terminated: whether it ended the episode.
+            truncated: whether a time limit did.
+            final_observation: what it led to.
+
+        Returns:
+            What `predict` can go on from in this task, as often as wanted. `act` goes on with a new episode.
+
+        Raises:
+            UserError: there was no action.
+        """
+        if self._key is None or self._inputs is None or self._settled:
+            raise UserError("nothing to settle: call begin_task and act before settle")
+        final = _as_in(self.observation_space, final_observation)
+        self._go_on(self._inputs, final, final, float(reward), ended=(bool(terminated), bool(truncated)))
+        self._settled = True
+        one = lambda x: np.asarray(x)[None]
+        return PredictState(jax.tree.map(one, self._memories[self._copy]), one(self._last[0]), np.ones(1, np.int32))
 
     def _go_on(self, inputs: Inputs, obs: PyTree, final: PyTree, reward: float, *, ended: tuple[bool, bool]) -> None:
         """Record what the last action led to; learn where that ended the stage. ended: terminated, truncated."""

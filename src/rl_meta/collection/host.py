@@ -48,7 +48,7 @@ class HostLives:
         """See `Collector`. A lifetime whose environment died is replaced by a copy of another one."""
         over = np.asarray(live.stage >= self._shape.stages)
         start = self._be_born(jax.random.split(key, len(over)), params, tasks, live, over) if over.any() else live
-        end, steps, lost = self._live_on(params, start)
+        end, steps, lost, _ = self._live_on(params, start)
         if lost.all():
             return self.collect(jax.random.fold_in(key, 0), params, _all_over(end, self._shape), tasks)
         lifetimes = Lifetimes(start, steps, end, end.stage >= self._shape.stages)
@@ -59,12 +59,16 @@ class HostLives:
             end = end._replace(stage=jnp.where(lost, self._shape.stages, end.stage))
         return end, lifetimes
 
-    def live_whole(self, keys: Key, params: PyTree, tasks: PyTree) -> Step:
-        """Lifetimes that have these keys [N], from birth to their end: their steps [N, S, C, T, ...]."""
+    def live_whole(self, keys: Key, params: PyTree, tasks: PyTree) -> tuple[Step, PyTree]:
+        """Lifetimes that have these keys [N], from birth to their end.
+
+        Returns:
+            Their steps [N, S, C, T, ...], and by name what the family measures in them [N, S, C, T].
+        """
         while True:
-            _, steps, lost = self._live_on(params, self._be_born(keys, params, tasks))
+            _, steps, lost, measured = self._live_on(params, self._be_born(keys, params, tasks))
             if not lost.any():
-                return steps
+                return steps, measured
 
     def close(self) -> None:
         """Close the environments."""
@@ -81,12 +85,13 @@ class HostLives:
         several = zip(parts, *(self._cut(x) for x in (keys, tasks, live, born)), strict=True)
         return _joined([part.be_born(k, params, t, l, b) for part, k, t, l, b in several])
 
-    def _live_on(self, params: PyTree, live: Live) -> tuple[Live, PyTree, np.ndarray]:
-        """A segment: end, steps [N, S, C, T, ...], and which lifetimes [N] were lost in it."""
+    def _live_on(self, params: PyTree, live: Live) -> tuple[Live, PyTree, np.ndarray, PyTree]:
+        """A segment: end, steps [N, S, C, T, ...], which lifetimes [N] were lost in it, and what was measured."""
         lives = [part.live_on(params, one) for part, one in zip(self._parts, self._cut(live), strict=True)]
-        ends, steps, lost = zip(*_in_turn(lives), strict=True)
+        ends, steps, lost, measured = zip(*_in_turn(lives), strict=True)
         self.lost += int(np.concatenate(lost).sum())
-        return _joined(ends), _joined(steps), np.concatenate(lost)
+        together = jax.tree.map(lambda *x: np.concatenate(x), *measured)
+        return _joined(ends), _joined(steps), np.concatenate(lost), together
 
     def _parts_for(self, tasks: int) -> list["_Part"]:
         """Environments for so many tasks, made where there are none."""
@@ -174,12 +179,12 @@ class _Part:
         return fresh if live is None or born.all() else select(jnp.asarray(born), fresh, live)
 
     def live_on(self, params: PyTree, live: Live) -> Generator[None, None, Any]:
-        """A segment. Pauses whenever another part may use the time; returns end, steps and which were lost."""
+        """A segment. Pauses whenever another part may use the time; returns what `HostLives._live_on` does."""
         adapted, memory, inputs = live.adapted, live.memory, live.inputs
-        stages, lost = [], np.zeros((self.tasks, self.shape.copies), bool)
+        stages, told, lost = [], [], np.zeros((self.tasks, self.shape.copies), bool)
         for number in range(self.shape.stages_per_call):
             keys, key_learn = self.agent.keys(live.key, live.stage + number)
-            steps = []
+            steps, measured = [], []
             for time in range(self.shape.steps):
                 memory, action, extras, done_to = self.agent.act(keys, np.int32(time), params, adapted, memory, inputs)
                 yield
@@ -191,12 +196,15 @@ class _Part:
                 lost |= False if outcome.lost is None else outcome.lost
                 ends = outcome.terminated, outcome.truncated
                 steps.append(Step(inputs, action, extras, outcome.reward, outcome.next_obs, *ends))
+                measured.append(outcome.measured)
                 inputs = Inputs(outcome.obs, ends[0] | ends[1], action, outcome.reward, outcome.next_obs)
             stages.append(jax.tree.map(lambda *x: np.stack(x, 2), *steps))
+            told.append(jax.tree.map(lambda *x: np.stack(x, 2), *measured))
             adapted = self.agent.learn(key_learn, params, adapted, stages[-1]) if self.agent.learn else adapted
         end = Live(live.key, live.task, live.stage + len(stages), adapted, memory, inputs, ())
         segment = jax.tree.map(lambda *x: jnp.asarray(np.stack(x, 1)), *stages)
-        return jax.tree.map(jnp.asarray, end), segment, lost.any(1)
+        in_all = jax.tree.map(lambda *x: np.stack(x, 1), *told)
+        return jax.tree.map(jnp.asarray, end), segment, lost.any(1), in_all
 
     def _by_task(self, tree: PyTree) -> PyTree:
         """[N C, ...] -> [N, C, ...]."""

@@ -100,6 +100,9 @@ def print_evaluation(evaluation: dict[str, Any]) -> None:
                 f"{row['p20']:.2f}",
             )
     Console(width=110 if not sys.stdout.isatty() else None).print(table)
+    for name, curve in {evaluation["method"]: evaluation, **evaluation["baselines"]}.items():
+        for measure, rows in curve["measures"].items():
+            print(f"{measure}, {name}: {_in_turn(rows['episodes'])}")
     for name, gain in evaluation["speedup"].items():
         needed = f"{gain['times'] * gain['steps']:,.0f}"
         more = f"never within {needed} steps: at least" if gain["at_least"] else f"after {needed} steps:"
@@ -107,3 +110,11 @@ def print_evaluation(evaluation: dict[str, Any]) -> None:
             f"a return of {gain['return']:.2f}, reached within {gain['steps']:,.0f} steps in an unknown task, "
             f"{name} reaches {more} {gain['times']:,.0f} times as many"
         )
+
+
+def _in_turn(rows: list[dict[str, Any]]) -> str:
+    """A measure in the first three episodes and in the last one."""
+    picked = rows if len(rows) <= 4 else [*rows[:3], rows[-1]]
+    return ", ".join(
+        f"{r['mean']:.3g} ({r['low']:.3g} to {r['high']:.3g}) in episode {r['episode'] + 1}" for r in picked
+    )

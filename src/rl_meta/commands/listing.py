@@ -27,7 +27,7 @@ def run(words: list[str]) -> None:
     for kind, entries in found.items():
         print(f"{kind} (`rl-meta train {'NAME rl2' if kind == 'family' else 'cartpole NAME'} --help` shows its fields)")
         for name, line in entries.items():
-            print(f"  {name:20s} {line}")
+            print(f"  {name:24s} {line}")
 
 
 def _what_it_is(kind: Kind, name: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rl_meta.evaluation.lifetimes import Lived
-from rl_meta.numerics.statistics import paired_difference, summarise
+from rl_meta.numerics.statistics import bootstrap_interval, paired_difference, summarise
 
 Row = dict[str, Any]
 
@@ -30,18 +30,36 @@ class Scores:
     def of_first(self, tasks: int) -> "Scores":
         """In the first so many tasks only."""
         cut = lambda one: replace(
-            one, stages=one.stages[:tasks], episodes=one.episodes[:tasks], lifetime=one.lifetime[:tasks]
+            one, stages=one.stages[:tasks], episodes=one.episodes[:tasks], lifetime=one.lifetime[:tasks], measures={}
         )
         return Scores([cut(one) for one in self.lived])
 
+    def measured(self, name: str, field: str) -> np.ndarray:
+        """[seeds, N, G or K] of a measure of the family."""
+        return np.stack([getattr(one.measures[name], field)[:, : self.length(field)] for one in self.lived])
+
 
 def summary(scores: Scores) -> dict[str, Any]:
-    """`stages`, `episodes` and `lifetime`, as in evaluation.json."""
+    """`stages`, `episodes`, `lifetime` and `measures`, as in evaluation.json."""
     return {
         "stages": _rows(scores, "stages", "stage"),
         "episodes": _rows(scores, "episodes", "episode"),
         "lifetime": summarise(scores.matrix("lifetime"), same_tasks=True),
+        "measures": {name: _measure(scores, name) for name in scores.lived[0].measures},
     }
+
+
+def _measure(scores: Scores, name: str) -> dict[str, list[Row]]:
+    """A row per stage and per episode: the mean, which of a flag is how often it was raised, and its interval."""
+
+    def row(matrix: np.ndarray) -> Row:
+        low, high = bootstrap_interval(matrix, np.mean, same_tasks=True)
+        return {"mean": float(matrix.mean()), "low": low, "high": high}
+
+    rows = lambda field, unit: [
+        {unit: i, **row(matrix)} for i, matrix in enumerate(np.moveaxis(scores.measured(name, field), -1, 0))
+    ]
+    return {"stages": rows("stages", "stage"), "episodes": rows("episodes", "episode")}
 
 
 def _rows(scores: Scores, field: str, name: str) -> list[Row]:

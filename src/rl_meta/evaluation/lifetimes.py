@@ -5,10 +5,11 @@ hide a policy that falls all the time where episodes restart at once.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from rl_meta.collection.device import device_collector
 from rl_meta.collection.host import HostLives
 from rl_meta.tasks.base import Family
 from rl_meta.tasks.envs import HostFamily, on_device, on_host
+from rl_meta.tasks.measures import measures_of
 from rl_meta.types import Key, PyTree, Step
 
 STEPS_AT_ONCE = 500_000
@@ -26,6 +28,15 @@ STEPS_AT_ONCE = 500_000
 ENVS_AT_ONCE = 256
 """Environments on the host that exist at the same time."""
 MOST_EPISODES = 100
+
+
+class Measured(NamedTuple):
+    """A measure of the family, of episodes summed up as the family says."""
+
+    stages: np.ndarray
+    """[N, G] Mean over the episodes that began in each stage."""
+    episodes: np.ndarray
+    """[N, K] Of the first, second, ... episode."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class Lived:
     """[K] Environment steps spent by the end of that episode, in the mean."""
     lifetime: np.ndarray
     """[N] Sum of the rewards of the whole lifetime, mean over copies."""
+    measures: Mapping[str, Measured] = field(default_factory=dict)
+    """By name."""
 
 
 def live_through(
@@ -61,11 +74,12 @@ def live_through(
     """
     shape = replace(shape, segment=None)
     overtime = math.ceil(family.horizon / shape.steps)
-    reward, first, done = _rollouts(adapter, params, family, shape, tasks, key, report)
+    reward, first, done, measured = _rollouts(adapter, params, family, shape, tasks, key, report)
     if not shape.restart and not _all_complete(first, done):
         longer = replace(shape, stages=shape.stages + overtime)
-        reward, first, done = _rollouts(adapter, params, family, longer, tasks, key, report)
-    return summarise_episodes(reward, first, done, shape, horizon=family.horizon)
+        reward, first, done, measured = _rollouts(adapter, params, family, longer, tasks, key, report)
+    told = {name: (how, measured[name]) for name, how in measures_of(family).items() if name in measured}
+    return summarise_episodes(reward, first, done, shape, horizon=family.horizon, measured=told)
 
 
 def _all_complete(first: np.ndarray, done: np.ndarray) -> bool:
@@ -81,8 +95,8 @@ def _rollouts(
     tasks: PyTree,
     key: Key,
     report: Callable[[int], None],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reward, first-step flag and end-of-episode flag, [N, C, L]."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Reward, first-step flag, end-of-episode flag and what was measured by name, [N, C, L]."""
     count = len(jax.tree.leaves(tasks)[0])
     hosted = on_host(family)
     most = ENVS_AT_ONCE // shape.copies if hosted else STEPS_AT_ONCE // (shape.copies * shape.steps)
@@ -95,8 +109,7 @@ def _rollouts(
             part = live(params, keys[index], jax.tree.map(lambda x, i=index: x[i], tasks))
             parts.append(jax.tree.map(np.asarray, part))
             report(min(start + at_once, count))
-    reward, first, done = (np.concatenate(x)[:count] for x in zip(*parts, strict=True))
-    return reward, first, done
+    return jax.tree.map(lambda *x: np.concatenate(x)[:count], *parts)
 
 
 @contextmanager
@@ -104,9 +117,10 @@ def _on_host(adapter: Adapter, family: HostFamily, shape: Shape) -> Iterator[Cal
     """What `_live` does, where environments are on the host."""
     with closing(HostLives(adapter, family, shape)) as lives:
 
-        def live(params: PyTree, keys: Key, tasks: PyTree) -> tuple[PyTree, PyTree, PyTree]:
+        def live(params: PyTree, keys: Key, tasks: PyTree) -> tuple:
             first_of_each = jax.vmap(lambda key: jax.random.split(key, 1)[0])(keys)  # as `begin` does for one task
-            return _flags(lives.live_whole(first_of_each, params, tasks))
+            steps, measured = lives.live_whole(first_of_each, params, tasks)
+            return *_flags(steps), {name: _joined(x) for name, x in measured.items()} if measured else {}
 
         yield live
 
@@ -124,9 +138,7 @@ def _compiled_before(adapter: Adapter, family: Family, shape: Shape) -> Callable
     return jax.jit(partial(_live, adapter, family, shape))
 
 
-def _live(
-    adapter: Adapter, family: Family, shape: Shape, params: PyTree, keys: Key, tasks: PyTree
-) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _live(adapter: Adapter, family: Family, shape: Shape, params: PyTree, keys: Key, tasks: PyTree) -> tuple:
     collector = device_collector(adapter, on_device(family), shape)
 
     def one(key: Key, task: PyTree) -> Step:
@@ -135,50 +147,97 @@ def _live(
         steps = collector.collect(key, params, live, alone)[1].steps
         return jax.tree.map(lambda x: x[0], steps)
 
-    return _flags(jax.vmap(one)(keys, tasks))
+    return *_flags(jax.vmap(one)(keys, tasks)), {}
 
 
 def _flags(steps: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
     """[N, S, C, T] -> reward, first-step flag and end-of-episode flag, [N, C, S T]."""
-    join = lambda x: jnp.moveaxis(x, 1, 2).reshape(x.shape[0], x.shape[2], -1)
-    return join(steps.reward), join(steps.inputs.first), join(steps.terminated | steps.truncated)
+    return _joined(steps.reward), _joined(steps.inputs.first), _joined(steps.terminated | steps.truncated)
 
 
-def summarise_episodes(reward: np.ndarray, first: np.ndarray, done: np.ndarray, shape: Shape, *, horizon: int) -> Lived:
+def _joined(x: jax.Array | np.ndarray) -> jax.Array:
+    """[N, S, C, T] -> [N, C, S T]."""
+    return jnp.moveaxis(x, 1, 2).reshape(x.shape[0], x.shape[2], -1)
+
+
+def summarise_episodes(
+    reward: np.ndarray,
+    first: np.ndarray,
+    done: np.ndarray,
+    shape: Shape,
+    *,
+    horizon: int,
+    measured: Mapping[str, tuple[str, np.ndarray]] | None = None,
+) -> Lived:
     """From steps [N, C, L] to stages and episodes; steps after the lifetime are overtime.
 
     Stages shorter than an episode's horizon are joined until one episode at least must have begun in each.
+
+    Args:
+        reward: of every step.
+        first: is it the first step of an episode?
+        done: is it the last one?
+        shape: of the lifetime.
+        horizon: steps of the longest episode.
+        measured: by name, how an episode sums it up, and its numbers [N, C, L].
     """
-    tasks, copies, _ = reward.shape
-    length = shape.stages * shape.steps
-    window = shape.steps * (1 if shape.restart else math.ceil(horizon / shape.steps))
-    row, start = np.nonzero(first.reshape(tasks * copies, -1))
-    flat_start = row * reward.shape[2] + start
-    total = np.add.reduceat(reward.reshape(-1).astype(np.float64), flat_start)
-    last = np.append(flat_start[1:], reward.size) - 1
-    complete = done.reshape(-1)[last]
-    counted = complete & (start < length)
-
-    groups = max(1, math.ceil(length / window))
-    cell = (row // copies) * groups + np.minimum(start // window, groups - 1)
-    number = np.bincount(cell[counted], minlength=tasks * groups)
-    summed = np.bincount(cell[counted], total[counted], minlength=tasks * groups)
-    stages = (summed / np.maximum(number, 1)).reshape(tasks, groups)
-    lived = number.reshape(tasks, groups).all(0)
-    ends = np.minimum((np.arange(groups) + 1) * window, length) * copies
-
-    index = np.arange(len(row)) - np.searchsorted(row, row)
-    most = min(np.bincount(row[counted], minlength=tasks * copies).min(initial=MOST_EPISODES), MOST_EPISODES)
-    kept = counted & (index < most)
-    episodes = np.zeros((tasks * copies, most))
-    until = np.zeros((tasks * copies, most))
-    episodes[row[kept], index[kept]] = total[kept]
-    until[row[kept], index[kept]] = (last[kept] % reward.shape[2] + 1) * copies
-    per_task = episodes.reshape(tasks, copies, most).mean(1)
+    episodes = _Episodes(first, done, shape, horizon)
+    measured = measured or {}
+    returns = episodes.summed("sum", reward)
+    parts = {name: episodes.summed(how, numbers) for name, (how, numbers) in measured.items()}
     return Lived(
-        stages=stages[:, lived],
-        stage_env_steps=ends[lived],
-        episodes=per_task,
-        episode_env_steps=until.mean(0),
-        lifetime=reward[..., :length].sum(-1).mean(1),
+        stages=episodes.by_stage(returns),
+        stage_env_steps=episodes.stage_env_steps,
+        episodes=episodes.by_number(returns),
+        episode_env_steps=episodes.env_steps,
+        lifetime=reward[..., : episodes.length].sum(-1).mean(1),
+        measures={name: Measured(episodes.by_stage(x), episodes.by_number(x)) for name, x in parts.items()},
     )
+
+
+class _Episodes:
+    """All episodes of N lifetimes in a row, by task, copy and time. E of them, some of which are not counted."""
+
+    def __init__(self, first: np.ndarray, done: np.ndarray, shape: Shape, horizon: int) -> None:
+        """first, done: flags of the steps [N, C, L]."""
+        self.tasks, self.copies, steps = first.shape
+        self.length = shape.stages * shape.steps
+        rows = self.tasks * self.copies
+        window = shape.steps * (1 if shape.restart else math.ceil(horizon / shape.steps))
+        self.row, start = np.nonzero(first.reshape(rows, -1))
+        self.start = self.row * steps + start
+        self.last = np.append(self.start[1:], first.size) - 1
+        self.counted = done.reshape(-1)[self.last] & (start < self.length)
+
+        self.groups = max(1, math.ceil(self.length / window))
+        self.cell = (self.row // self.copies) * self.groups + np.minimum(start // window, self.groups - 1)
+        self.number = np.bincount(self.cell[self.counted], minlength=self.tasks * self.groups)
+        self.lived = self.number.reshape(self.tasks, self.groups).all(0)
+        ends = np.minimum((np.arange(self.groups) + 1) * window, self.length) * self.copies
+        self.stage_env_steps = ends[self.lived]
+
+        self.index = np.arange(len(self.row)) - np.searchsorted(self.row, self.row)
+        self.most = min(np.bincount(self.row[self.counted], minlength=rows).min(initial=MOST_EPISODES), MOST_EPISODES)
+        self.kept = self.counted & (self.index < self.most)
+        self.env_steps = self.by_number((self.last % steps + 1) * self.copies).mean(0)
+
+    def summed(self, how: str, numbers: np.ndarray) -> np.ndarray:
+        """Numbers of steps [N, C, L] as one of every episode [E]."""
+        flat = numbers.reshape(-1).astype(np.float64)
+        if how == "last":
+            return flat[self.last]
+        if how == "max":
+            return np.maximum.reduceat(flat, self.start)
+        total = np.add.reduceat(flat, self.start)
+        return total / (self.last - self.start + 1) if how == "mean" else total
+
+    def by_stage(self, numbers: np.ndarray) -> np.ndarray:
+        """[E] -> [N, G], the mean over the episodes that began in a stage; without stages in which none began."""
+        total = np.bincount(self.cell[self.counted], numbers[self.counted], minlength=self.tasks * self.groups)
+        return (total / np.maximum(self.number, 1)).reshape(self.tasks, self.groups)[:, self.lived]
+
+    def by_number(self, numbers: np.ndarray) -> np.ndarray:
+        """[E] -> [N, K], the mean over copies of the first, the second, ... episode."""
+        found = np.zeros((self.tasks * self.copies, self.most))
+        found[self.row[self.kept], self.index[self.kept]] = numbers[self.kept]
+        return found.reshape(self.tasks, self.copies, self.most).mean(1)

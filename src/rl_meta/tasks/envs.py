@@ -25,6 +25,8 @@ class Outcome(NamedTuple):
     """[B] bool, never together with `terminated`."""
     lost: np.ndarray | None = None
     """[B] bool: the environment died and was made anew; what is told of it is no step at all. None: none did."""
+    measured: PyTree = ()
+    """By name, [B] float32 of every measure of the family (`tasks.measures`); () where it has none."""
 
 
 @runtime_checkable

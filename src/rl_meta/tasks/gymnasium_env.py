@@ -20,9 +20,9 @@ from rl_meta.settings import Count, Positive, Range
 from rl_meta.tasks.distributions import as_text, parse
 from rl_meta.tasks.envs import Envs, batched
 from rl_meta.tasks.equality import same_values
-from rl_meta.tasks.gymnasium_world import EnvList, Make, TaskEnv, Way, World, find_environment, way_of
+from rl_meta.tasks.gymnasium_world import Make, TaskEnv, Way, World, envs_of, find_environment, way_of
+from rl_meta.tasks.measures import parse_measures
 from rl_meta.tasks.sources import Source, source_of, table_of
-from rl_meta.tasks.workers import WorkerEnvs
 from rl_meta.types import Key, PyTree
 
 DRAWN = 1000
@@ -63,6 +63,9 @@ class GymnasiumFamily:
     """Steps after which an episode is truncated; without it, the environment's own limit."""
     episodes: Count = 2
     """Full-length episodes of an ordinary lifetime."""
+    measures: tuple[str, ...] = ()
+    """Numbers in the `info` of every step that evaluation reports, as NAME=HOW an episode sums them up: success=max,
+    speed=mean; also sum and last."""
     workers: Annotated[int, Range(0)] = 0
     """Processes that step the environments, several in each; 0: this one does. For environments slower than a
     millisecond per step: the others are stepped faster in this process."""
@@ -81,6 +84,7 @@ class GymnasiumFamily:
         object.__setattr__(self, "vary", vary)
         if self.tasks is not None and not callable(self.tasks):
             object.__setattr__(self, "tasks", tuple(self.tasks))
+        parse_measures(self.measures)
 
     @cached_property
     def _known(self) -> _Known:
@@ -94,7 +98,7 @@ class GymnasiumFamily:
             if not isinstance(first, Mapping):
                 raise UserError(f"tasks that are no parameters by name need `set_task`, got the task {first!r}")
             ways = self._ways(make, creator, first)
-        world = World(make, ways, set_task, source.values)
+        world = World(make, ways, set_task, source.values, tuple(parse_measures(self.measures)))
         return self._try(world, source)
 
     def _source(self, make: Make) -> Source:
@@ -131,8 +135,9 @@ class GymnasiumFamily:
                 _check_spaces(*found, seen or found, values)
                 _check_observation(found[0], obs)
                 one.env.action_space.seed(0)
-                one.env.step(one.env.action_space.sample())
+                info = one.env.step(one.env.action_space.sample())[-1]
                 one.check(values)
+                _check_measures(world.measures, info)
             except UserError:
                 raise
             except Exception as error:
@@ -183,11 +188,15 @@ class GymnasiumFamily:
 
     def make_envs(self, count: int) -> Envs:
         """So many environments, in this process or in workers; each half of the environments has half of these."""
-        world, *seen = self._known.world, self.observation_space, self.action_space
-        make = lambda count: EnvList(world, count, *seen)
-        if not self.workers:
-            return make(count)
-        return WorkerEnvs(make, count, max(1, self.workers // 2), patience_seconds=self.patience_seconds)
+        known = self._known
+        return envs_of(
+            known.world,
+            count,
+            known.observation_space,
+            known.action_space,
+            workers=self.workers,
+            patience_seconds=self.patience_seconds,
+        )
 
 
 def _made(make: Make, arguments: Mapping[str, Any]) -> gymnasium.Env:
@@ -238,6 +247,15 @@ def _form(space: spaces.Space) -> Any:
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         return space
     raise UserError(f"observation space must be Box, Discrete, MultiDiscrete or Dict, got {space}")
+
+
+def _check_measures(names: Sequence[str], info: Mapping[str, Any]) -> None:
+    """Every step must tell them, as numbers."""
+    for name in names:
+        if name not in info:
+            raise unknown("number in the `info` of a step", name, map(str, info))
+        if np.ndim(info[name]) or np.asarray(info[name]).dtype.kind not in "biuf":
+            raise UserError(f"what a step tells as {name!r} must be a number, got {info[name]!r}")
 
 
 def _check_observation(space: spaces.Space, obs: Any) -> None:

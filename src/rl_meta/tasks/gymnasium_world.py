@@ -11,7 +11,8 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.envs.registration import load_env_creator
 
 from rl_meta.errors import UserError, unknown
-from rl_meta.tasks.envs import Outcome, batched, rows_of
+from rl_meta.tasks.envs import Envs, Outcome, batched, rows_of
+from rl_meta.tasks.workers import WorkerEnvs
 from rl_meta.types import Key, PyTree
 
 Values = Mapping[str, Any]
@@ -104,6 +105,8 @@ class World(NamedTuple):
     """In the place of ways."""
     values: Callable[[PyTree], Any]
     """(task) -> its parameters by name."""
+    measures: tuple[str, ...] = ()
+    """Names of numbers in the `info` of every step that evaluation is to report."""
 
 
 class TaskEnv:
@@ -192,9 +195,12 @@ class EnvList:
         action, cut = self._sent  # type: ignore[misc]
         after: list[Any] = []
         rewards, ended, stopped, over, lost = [], [], [], [], []
+        measured = np.zeros((len(self._world.measures), len(self._envs)), np.float32)
         for index, (one, act) in enumerate(zip(self._envs, self._in_space(action), strict=True)):
             try:
-                obs, reward, terminated, truncated, _ = one.env.step(act)
+                obs, reward, terminated, truncated, info = one.env.step(act)
+                if self._world.measures:
+                    measured[:, index] = [info[name] for name in self._world.measures]
             except Exception as error:
                 lost.append(index)
                 obs, reward, terminated, truncated = self._die(index, error)
@@ -206,11 +212,12 @@ class EnvList:
                 over.append(index)
         next_obs = batched(self._space, after)
         for index in over:
-            after[index], died = self._alive(index, lambda one, index: one.reset())
-            lost += [index] if died else []
+            after[index], dead = self._alive(index, lambda one, index: one.reset())
+            lost += [index] if dead else []
         obs, self._obs = batched(self._space, after) if over else next_obs, after
         told = np.array(rewards, np.float32), np.array(ended, bool), np.array(stopped, bool)
-        return Outcome(obs, next_obs, *told, np.isin(np.arange(len(after)), lost) if lost else None)
+        died = np.isin(np.arange(len(after)), lost) if lost else None
+        return Outcome(obs, next_obs, *told, died, dict(zip(self._world.measures, measured, strict=True)))
 
     def _first(self, one: TaskEnv, index: int) -> Any:
         """Into the task that was last given; the first observation. After a death, with random numbers that are new."""
@@ -259,3 +266,20 @@ class EnvList:
         """See `Envs`."""
         for one in self._envs:
             one.close()
+
+
+def envs_of(
+    world: World,
+    count: int,
+    observation_space: spaces.Space,
+    action_space: spaces.Space,
+    *,
+    workers: int,
+    patience_seconds: float,
+) -> Envs:
+    """So many environments, in this process or in workers; each half of the environments has half of these."""
+    make = lambda count: EnvList(world, count, observation_space, action_space)
+    if not workers:
+        return make(count)
+    names = world.measures
+    return WorkerEnvs(make, count, max(1, workers // 2), patience_seconds=patience_seconds, measures=names)

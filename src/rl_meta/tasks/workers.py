@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -56,14 +56,25 @@ class WorkerEnvs:
 
     wants_keys = False
 
-    def __init__(self, make: Make, count: int, workers: int, *, patience_seconds: float) -> None:
-        """make: (how many) -> environments, in the worker. patience_seconds: after which a step counts as hung."""
+    def __init__(
+        self, make: Make, count: int, workers: int, *, patience_seconds: float, measures: Sequence[str] = ()
+    ) -> None:
+        """`make` is called in the workers, each with a part of the environments.
+
+        Args:
+            make: (how many) -> environments.
+            count: how many in all.
+            workers: processes.
+            patience_seconds: after which a step counts as hung.
+            measures: names of what they measure.
+        """
         ends = np.linspace(0, count, min(workers, count) + 1).astype(int)
         self._file = nameless_file()
         self._workers = [
             _Worker(make, slice(low, high), self._file.fileno(), patience_seconds)
             for low, high in pairwise(ends.tolist())
         ]
+        self._measures = measures
         self._obs: PyTree = None
         self._steps: _Steps | None = None
 
@@ -78,7 +89,7 @@ class WorkerEnvs:
     def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
         """See `Envs`."""
         if self._steps is None:  # what steps look like is known from the first one on
-            self._steps = arrays_in(self._file.fileno(), _layout(action, self._obs))
+            self._steps = arrays_in(self._file.fileno(), _layout(action, self._obs, self._measures))
         np.copyto(self._steps.action, action)
         np.copyto(self._steps.cut, cut)
         for worker in self._workers:
@@ -100,11 +111,15 @@ class WorkerEnvs:
         self._file.close()
 
 
-def _layout(action: np.ndarray, obs: PyTree) -> _Steps:
+def _layout(action: np.ndarray, obs: PyTree, measures: Sequence[str]) -> _Steps:
     """Of steps with such actions and observations."""
-    flag = np.zeros(len(action), bool)
-    outcome = Outcome(obs, obs, np.zeros(len(action), np.float32), flag, flag, flag)
-    return layout_of(_Steps(action, np.zeros((), bool), outcome))
+    return layout_of(_Steps(action, np.zeros((), bool), _nothing(obs, len(action), measures)))
+
+
+def _nothing(obs: PyTree, count: int, measures: Sequence[str]) -> Outcome:
+    """Of a step that never was."""
+    zeros, flag = np.zeros(count, np.float32), np.zeros(count, bool)
+    return Outcome(obs, obs, zeros, flag, flag, ~flag, dict.fromkeys(measures, zeros))
 
 
 class _DiedError(Exception):
@@ -165,9 +180,8 @@ class _Worker:
         try:
             self._answer(self._patience)
         except _DiedError as error:
-            obs, none = self._again(error), np.zeros(self._count, bool)
-            nothing = Outcome(obs, obs, np.zeros(self._count, np.float32), none, none, ~none)
-            write(steps.rows(self.part)[1], nothing)
+            obs = self._again(error)
+            write(steps.rows(self.part)[1], _nothing(obs, self._count, list(steps.outcome.measured)))
 
     def _answer(self, seconds: float) -> Any:
         """None where all there is to say is written into the shared memory."""

@@ -75,6 +75,11 @@ class Wrapped:
         return self.family.make_envs  # type: ignore[attr-defined]
 
     @property
+    def measures(self) -> tuple[str, ...]:
+        """The family's, where it measures anything."""
+        return getattr(self.family, "measures", ())
+
+    @property
     def overlaps(self) -> bool:
         """The family's, where it has its environments on the host."""
         return self.family.overlaps  # type: ignore[attr-defined]

@@ -7,6 +7,8 @@ from typing import Any
 from rl_meta.errors import unknown
 
 FAMILIES = {
+    "ant-dir": "rl_meta.tasks.locomotion:AntDir",
+    "ant-goal": "rl_meta.tasks.locomotion:AntGoal",
     "bandit": "rl_meta.tasks.bandit:Bandit",
     "cartpole": "rl_meta.tasks.cartpole:CartPole",
     "dark-room": "rl_meta.tasks.dark_room:DarkRoom",
@@ -14,12 +16,21 @@ FAMILIES = {
     "grid-navigation": "rl_meta.tasks.grid_navigation:GridNavigation",
     "gymnasium": "rl_meta.tasks.gymnasium_env:GymnasiumFamily",
     "gymnax": "rl_meta.tasks.gymnax_adapter:Gymnax",
+    "halfcheetah-dir": "rl_meta.tasks.locomotion:HalfCheetahDir",
+    "halfcheetah-vel-maml": "rl_meta.tasks.locomotion:HalfCheetahVelMAML",
+    "halfcheetah-vel-pearl": "rl_meta.tasks.locomotion:HalfCheetahVelPEARL",
+    "halfcheetah-vel-varibad": "rl_meta.tasks.locomotion:HalfCheetahVelVariBAD",
+    "highway": "rl_meta.tasks.highway:Highway",
+    "hopper-body": "rl_meta.tasks.locomotion:HopperBody",
+    "metaworld": "rl_meta.tasks.metaworld:MetaWorld",
+    "minigrid": "rl_meta.tasks.minigrid:MiniGridRules",
     "pendulum": "rl_meta.tasks.pendulum:Pendulum",
     "point-goal": "rl_meta.tasks.point_goal:PointGoal",
     "point-goal-sparse": "rl_meta.tasks.point_goal:SparsePointGoal",
     "quadrotor": "rl_meta.tasks.quadrotor:Quadrotor",
     "tabular-mdp": "rl_meta.tasks.tabular_mdp:TabularMDP",
     "two-link-arm": "rl_meta.tasks.two_link_arm:TwoLinkArm",
+    "walker2d-body": "rl_meta.tasks.locomotion:Walker2dBody",
 }
 
 METHODS = {

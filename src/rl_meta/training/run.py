@@ -11,8 +11,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from importlib.metadata import version
+from contextlib import closing, contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +225,17 @@ def _prepare(directory: Path, config: RunConfig) -> None:
 def versions() -> dict[str, str]:
     """What a run was made with."""
     packages = ("rl-meta", "jax", "jaxlib", "equinox", "optax", "gymnasium", "numpy")
-    found = {name: version(name) for name in packages}
+    found = {name: version(name) for name in packages} | versions_of_worlds()
     return found | {"python": platform.python_version(), "platform": platform.platform()}
+
+
+def versions_of_worlds() -> dict[str, str]:
+    """Of the simulators that are installed."""
+    found = {}
+    for name in ("gymnax", "highway-env", "metaworld", "minigrid", "mujoco"):
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def load_params(config: RunConfig, directory: Path) -> PyTree:
