@@ -55,10 +55,11 @@ def test_an_unknown_target_is_named_with_the_nearest(run, tmp_path):
         rl_meta.export(run, to="onx", out=tmp_path / "out")
 
 
-def test_a_missing_extra_is_named_with_its_install_command(run, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UserError, match=r"pip install 'rl-meta\[onnx\]'"):
-        rl_meta.export(run, out=tmp_path / "out")
+@pytest.mark.parametrize("to", ["onnx", "tensorflow", "torch"])
+def test_a_missing_extra_is_named_with_its_install_command(to, run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, to, None)
+    with pytest.raises(UserError, match=rf"pip install 'rl-meta\[{to}\]'"):
+        rl_meta.export(run, to=to, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
