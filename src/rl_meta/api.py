@@ -1,6 +1,7 @@
 """What the package offers in Python: train, evaluate, load, report, aggregate, export; the same on the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -12,6 +13,9 @@ from rl_meta.errors import UserError
 from rl_meta.exporting.artefact import check_target, write_artefact
 from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
+from rl_meta.integrations.foreign import ForeignReptile, meta_train
+from rl_meta.integrations.learners import learner_of
+from rl_meta.settings import to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig, read_config
@@ -19,7 +23,7 @@ from rl_meta.training.merging import PROVENANCE
 from rl_meta.training.run import Report, load_params, train_run
 from rl_meta.types import PyTree
 
-__all__ = ["aggregate", "evaluate", "export", "load", "report", "resume", "sweep", "train"]
+__all__ = ["aggregate", "evaluate", "export", "load", "report", "resume", "sweep", "train", "train_learner"]
 
 
 def train(
@@ -52,6 +56,48 @@ def train(
     config = RunConfig(families.make(family), methods.make(method), steps=steps, seed=seed, seeds=seeds)
     train_run(config, Path(out), report=report)
     return Path(out)
+
+
+def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
+    family: str | Family,
+    learner: str = "sb3:PPO",
+    method: ForeignReptile | None = None,
+    *,
+    out: str | Path,
+    steps: int,
+    seed: int = 0,
+    n_envs: int = 8,
+    settings: dict[str, Any] | None = None,
+    report: Report = lambda line: None,
+) -> Path:
+    """Meta-train a learner of another library by aggregation.
+
+    Args:
+        family: a name, or settings, or a family of your own.
+        learner: `sb3:` and `PPO`, `A2C`, `SAC`, `TD3`, `DQN`, `TRPO` or `QRDQN`.
+        method: the settings of the outer loop; None: the default ones.
+        out: the new directory; the model is OUT/model.zip, as its library writes and reads it.
+        steps: environment steps over all tasks.
+        seed: decides all randomness.
+        n_envs: environments in a task.
+        settings: of the learner, as its library calls them.
+        report: called with a line of metrics per iteration.
+
+    Returns:
+        The new directory.
+
+    Raises:
+        UserError: unknown names or settings, a missing extra, a directory that is not empty.
+    """
+    made = families.make(family)
+    begun = learner_of(learner, made, n_envs=n_envs, seed=seed, settings=settings or {})
+    about = {
+        "family": {"name": families.name_of(made) or type(made).__name__, **to_plain(made)},
+        "learner": {"name": learner, "n_envs": n_envs, **(settings or {})},
+    }
+    return meta_train(
+        begun, made, method or ForeignReptile(), out=Path(out), steps=steps, seed=seed, about=about, report=report
+    )
 
 
 def resume(
