@@ -15,7 +15,7 @@ from rl_meta.algorithms.rl2 import RL2
 from rl_meta.cli import main
 from rl_meta.errors import UserError
 from rl_meta.exporting.draws import explicit
-from rl_meta.exporting.onnx_graph import onnx_model
+from rl_meta.exporting.onnx_model import onnx_model
 from rl_meta.exporting.programs import Program, Tensor, _tensors
 from rl_meta.tasks.bandit import Bandit
 from rl_meta.types import Inputs

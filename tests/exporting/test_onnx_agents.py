@@ -27,10 +27,15 @@ DISCRETE = (
     "varibad",
 )
 CONTINUOUS = ("maml", "pearl", "rl2")
+LIKE_OTHERS = ("promp", "scratch")
 MORE = ("hypernetwork", "multitask", "oracle", "promp", "reptile", "scratch", "transformer", "varibad")
 """Of which the discrete ones say nearly all."""
 PLAIN = "import sys; sys.modules['jax'] = sys.modules['rl_meta'] = None\n"
 """Makes importing either an error."""
+
+
+def slowly(names):
+    return [pytest.param(name, marks=pytest.mark.learning) for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +50,13 @@ def directory(tmp_path_factory):
     return one
 
 
-@pytest.mark.parametrize("name", DISCRETE)
+@pytest.mark.parametrize("name", [*DISCRETE, *slowly(LIKE_OTHERS)])
 def test_an_exported_agent_takes_the_same_actions_over_a_lifetime(name, directory):
     ours, theirs, *_ = actions_of_both(made(name, "discrete"), directory(name, "discrete"))
     np.testing.assert_array_equal(theirs, ours)
 
 
-@pytest.mark.parametrize("name", [*CONTINUOUS, *(pytest.param(name, marks=pytest.mark.learning) for name in MORE)])
+@pytest.mark.parametrize("name", [*CONTINUOUS, *slowly(MORE)])
 def test_an_exported_agent_takes_the_same_vectors_over_a_lifetime(name, directory):
     ours, theirs, *_ = actions_of_both(made(name, "continuous"), directory(name, "continuous"))
     np.testing.assert_allclose(theirs, ours, atol=CLOSE)

@@ -239,7 +239,7 @@ def test_ppo_learns_a_new_task_faster_from_the_aggregated_weights(tmp_path):
             learner = SB3Learner("PPO", family, seed=seed, **settings)
             if name == "aggregated":
                 learner.model.set_parameters(str(out / "model.zip"))
-            learner.learn(task, 4096)
+            learner.learn(task, 1024)
             gains.append(learner.evaluate(task))
     assert np.mean(reached["aggregated"]) > np.mean(reached["random"])
 

@@ -25,7 +25,7 @@ from rl_meta.training.checkpoints import write_whole
 
 FORMAT = 1
 WRITERS = {
-    "onnx": "rl_meta.exporting.onnx_graph:write_onnx",
+    "onnx": "rl_meta.exporting.onnx_model:write_onnx",
     "tensorflow": "rl_meta.exporting.tensorflow_model:write_tensorflow",
     "torch": "rl_meta.exporting.torch_program:write_torch",
 }
