@@ -68,6 +68,7 @@ def test_what_cannot_be_exported_is_named(tmp_path):
     run = untrained_run(tmp_path / "run", Bandit(arms=2, pulls=6), method)
     with pytest.raises(UserError, match="reptile cannot be exported to onnx: it computes `sort`"):
         rl_meta.export(run, out=tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"], "something was left behind"
 
 
 def test_two_arrays_of_one_name_are_refused():

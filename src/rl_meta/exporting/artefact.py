@@ -7,8 +7,8 @@ begin.onnx, act.onnx, learn.onnx    or saved_model/    or begin.pt2, act.pt2, le
 
 import json
 import math
+import shutil
 from collections.abc import Callable
-from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -55,24 +55,31 @@ def check_target(to: str) -> None:
 
 
 def write_artefact(out: Path, programs: Programs, family: Family, shape: Shape, about: dict[str, Any]) -> None:
-    """Write the whole directory. family: as the agent sees it. about: `to`, and what else is worth knowing.
+    """Write the whole directory, or nothing. family: as the agent sees it. about: `to`, and what else is worth knowing.
 
     Raises:
         UserError: the directory is not empty, an extra is missing, or there are no words for what the agent does.
     """
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"{out} is not empty: choose another directory")
+    part = out.absolute().with_name(out.absolute().name + ".part")
+    shutil.rmtree(part, ignore_errors=True)  # of an export that was stopped
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        part.mkdir(parents=True)
     except OSError as error:
         raise UserError(f"cannot make the directory {out}: {error.strerror}") from None
     try:
-        _writer(about["to"])(programs.all, out)
-    except UserError:
-        with suppress(OSError):  # it is not empty
-            out.rmdir()
-        raise
-    draws = programs.act.draws
+        _writer(about["to"])(programs.all, part)
+        _write_description(part, programs, family, shape, about)
+        part.replace(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_description(
+    directory: Path, programs: Programs, family: Family, shape: Shape, about: dict[str, Any]
+) -> None:
+    """agent.json, agent.py and README.md."""
     described = {
         "format": FORMAT,
         **about,
@@ -81,14 +88,14 @@ def write_artefact(out: Path, programs: Programs, family: Family, shape: Shape, 
         "action_space": plain_space(family.action_space),
         "stage": {"copies": shape.copies, "steps": shape.steps, "restart": shape.restart},
         "stages": shape.stages,
-        "resting_noise": [f"noise_{i}" for i in range(programs.kept_noise, len(draws))],
+        "resting_noise": [f"noise_{i}" for i in range(programs.kept_noise, len(programs.act.draws))],
         "programs": {program.name: plain_program(program) for program in programs.all},
     }
-    write_whole(out / "agent.json", (json.dumps(described, indent=1) + "\n").encode())
-    write_whole(out / "agent.py", Path(__file__).with_name("client.py").read_bytes())
+    write_whole(directory / "agent.json", (json.dumps(described, indent=1) + "\n").encode())
+    write_whole(directory / "agent.py", Path(__file__).with_name("client.py").read_bytes())
     shown = _zeros(family.observation_space)
     readme = README.format(**about, runtime=RUNTIMES[about["to"]], observation=shown)
-    write_whole(out / "README.md", readme.encode())
+    write_whole(directory / "README.md", readme.encode())
 
 
 def _writer(to: str) -> Callable[[tuple[Program, ...], Path], None]:
