@@ -20,7 +20,7 @@ from rl_meta.training.checkpoints import newest_checkpoint
 from rl_meta.training.config import read_config
 from rl_meta.training.run import train_run
 
-COMMANDS = ("demo", "list", "train", "train bandit rl2", "evaluate", "report", "aggregate")
+COMMANDS = ("demo", "list", "train", "train bandit rl2", "evaluate", "report", "aggregate", "export")
 SETTINGS = (
     "--seed 3 --steps 768 --family.arms 2 --family.pulls 4 --method.memory 8 --method.encoder "
     "--method.meta-batch-size 8 --method.lifetime-episodes 2 --method.segment-episodes 1 --method.learning-rate 1e-3"

@@ -8,7 +8,18 @@ import rl_meta
 PACKAGE = Path(rl_meta.__file__).parent
 ROOMS = (
     *("errors", "settings", "types", "axes", "numerics", "tasks", "policies", "algorithms", "collection"),
-    *("evaluation", "training", "analysis", "comparison", "aggregation", "api", "commands", "cli"),
+    *(
+        "evaluation",
+        "training",
+        "analysis",
+        "comparison",
+        "aggregation",
+        "exporting",
+        "integrations",
+        "api",
+        "commands",
+        "cli",
+    ),
 )
 
 

@@ -11,11 +11,22 @@ Nothing heavy is imported before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl_meta.api import aggregate, evaluate, load, report, resume, sweep, train
+    from rl_meta.api import aggregate, evaluate, export, load, report, resume, sweep, train, train_learner
     from rl_meta.errors import UserError
 
 __version__ = "0.1.0"
-__all__ = ["UserError", "aggregate", "evaluate", "load", "report", "resume", "sweep", "train"]
+__all__ = [
+    "UserError",
+    "aggregate",
+    "evaluate",
+    "export",
+    "load",
+    "report",
+    "resume",
+    "sweep",
+    "train",
+    "train_learner",
+]
 
 
 def __getattr__(name: str) -> Any:

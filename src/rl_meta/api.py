@@ -1,21 +1,29 @@
-"""What the package offers in Python: train, evaluate, load, report, aggregate. The command line is made of the same."""
+"""What the package offers in Python: train, evaluate, load, report, aggregate, export; the same on the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 
 from rl_meta.aggregation import aggregate, sweep
-from rl_meta.algorithms.base import Method, deterministic
+from rl_meta.algorithms.base import MetaAlgorithm, Method, deterministic
 from rl_meta.collection.agent import Agent
 from rl_meta.comparison import evaluate
 from rl_meta.errors import UserError
+from rl_meta.exporting.artefact import check_target, write_artefact
+from rl_meta.exporting.programs import programs_of
+from rl_meta.exporting.walking import UnknownError
+from rl_meta.integrations.foreign import ForeignReptile, meta_train
+from rl_meta.integrations.learners import learner_of
+from rl_meta.settings import to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig, read_config
 from rl_meta.training.merging import PROVENANCE
 from rl_meta.training.run import Report, load_params, train_run
+from rl_meta.types import PyTree
 
-__all__ = ["aggregate", "evaluate", "load", "report", "resume", "sweep", "train"]
+__all__ = ["aggregate", "evaluate", "export", "load", "report", "resume", "sweep", "train", "train_learner"]
 
 
 def train(
@@ -50,6 +58,48 @@ def train(
     return Path(out)
 
 
+def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
+    family: str | Family,
+    learner: str = "sb3:PPO",
+    method: ForeignReptile | None = None,
+    *,
+    out: str | Path,
+    steps: int,
+    seed: int = 0,
+    n_envs: int = 8,
+    settings: dict[str, Any] | None = None,
+    report: Report = lambda line: None,
+) -> Path:
+    """Meta-train a learner of another library by aggregation.
+
+    Args:
+        family: a name, or settings, or a family of your own.
+        learner: `sb3:` and `PPO`, `A2C`, `SAC`, `TD3`, `DQN`, `TRPO` or `QRDQN`.
+        method: the settings of the outer loop; None: the default ones.
+        out: the new directory; the model is OUT/model.zip, as its library writes and reads it.
+        steps: environment steps over all tasks.
+        seed: decides all randomness.
+        n_envs: environments in a task.
+        settings: of the learner, as its library calls them.
+        report: called with a line of metrics per iteration.
+
+    Returns:
+        The new directory.
+
+    Raises:
+        UserError: unknown names or settings, a missing extra, a directory that is not empty.
+    """
+    made = families.make(family)
+    begun = learner_of(learner, made, n_envs=n_envs, seed=seed, settings=settings or {})
+    about = {
+        "family": {"name": families.name_of(made) or type(made).__name__, **to_plain(made)},
+        "learner": {"name": learner, "n_envs": n_envs, **(settings or {})},
+    }
+    return meta_train(
+        begun, made, method or ForeignReptile(), out=Path(out), steps=steps, seed=seed, about=about, report=report
+    )
+
+
 def resume(
     run: str | Path,
     *,
@@ -77,15 +127,62 @@ def load(run: str | Path, *, seed_index: int = 0, family: Family | None = None, 
         family: the family, where it is one of your own.
         method: the method, where it is one of your own.
     """
-    directory = Path(run)
-    config = read_config(directory / "config.json", family=family, method=method)
-    if not 0 <= seed_index < config.seeds:
-        raise UserError(f"seed_index must be from 0 to {config.seeds - 1}, got {seed_index}")
+    config, algorithm, params = _trained(run, seed_index, family, method)
     view = config.method.view(config.family)
-    algorithm = config.method.build(view, config.iterations)
-    params = jax.tree.map(lambda x: x[seed_index], load_params(config, directory))
     seen = view.observation_space, view.action_space
     return Agent(algorithm.adapter, params, config.shape, *seen, best=deterministic(algorithm))
+
+
+def _trained(
+    run: str | Path, seed_index: int, family: Family | None, method: Method | None
+) -> tuple[RunConfig, MetaAlgorithm, PyTree]:
+    """A run's configuration and method, and the meta-parameters of one of its seeds."""
+    config = read_config(Path(run) / "config.json", family=family, method=method)
+    if not 0 <= seed_index < config.seeds:
+        raise UserError(f"seed_index must be from 0 to {config.seeds - 1}, got {seed_index}")
+    algorithm = config.method.build(config.method.view(config.family), config.iterations)
+    return config, algorithm, jax.tree.map(lambda x: x[seed_index], load_params(config, Path(run)))
+
+
+def export(
+    run: str | Path,
+    *,
+    to: str = "onnx",
+    out: str | Path,
+    seed_index: int = 0,
+    family: Family | None = None,
+    method: Method | None = None,
+) -> Path:
+    """Write the trained agent as programs that adapt where neither RL-Meta nor JAX is.
+
+    Args:
+        run: the run directory.
+        to: `onnx`, `tensorflow` or `torch`.
+        out: the new directory; its README.md says how to use it.
+        seed_index: which of the run's seeds.
+        family: the family, where it is one of your own.
+        method: the method, where it is one of your own.
+
+    Returns:
+        The new directory.
+
+    Raises:
+        UserError: an unknown target, a missing extra, or an agent that does something that cannot be exported so far.
+    """
+    check_target(to)
+    config, algorithm, params = _trained(run, seed_index, family, method)
+    view = config.method.view(config.family)
+    about = {
+        "to": to,
+        "family": families.name_of(config.family) or type(config.family).__name__,
+        "method": methods.name_of(config.method) or type(config.method).__name__,
+    }
+    try:
+        programs = programs_of(algorithm, params, view, config.shape)
+        write_artefact(Path(out), programs, view, config.shape, about)
+    except UnknownError as error:
+        raise UserError(f"{about['method']} cannot be exported to {to}: {error}") from None
+    return Path(out)
 
 
 def report(run: str | Path, *, film: bool = False, family: Family | None = None, method: Method | None = None) -> Path:

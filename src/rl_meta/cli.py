@@ -16,6 +16,7 @@ COMMANDS = {
     "evaluate": "rl_meta.commands.evaluate",
     "report": "rl_meta.commands.report",
     "aggregate": "rl_meta.commands.aggregate",
+    "export": "rl_meta.commands.export",
 }
 """Each module has a function `run(words)`; it is imported only when the command is given."""
 
@@ -26,10 +27,12 @@ usage: rl-meta COMMAND [OPTIONS]
   list                    families, methods, and what they are
   train FAMILY METHOD     meta-train; --family.FIELD and --method.FIELD set their fields
   train gym:ID METHOD     on an environment of Gymnasium; --vary NAME=LOW:HIGH for every parameter that varies
+  train FAMILY reptile --learner sb3:PPO   meta-train a learner of another library
   train --resume DIR      continue a run that was stopped
   evaluate DIR            adapt to held-out tasks, write DIR/evaluation.json
   report DIR              write DIR/report.html
   aggregate DIR DIR ...   merge the models of several runs into one; with --sweep, look along the line between two
+  export DIR --to onnx    write the agent for a program without RL-Meta: onnx, tensorflow or torch
 
 `rl-meta COMMAND --help` shows a command's options. Exit status: 0 done, 2 wrong input, 130 stopped by Ctrl-C.
 """

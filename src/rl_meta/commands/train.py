@@ -36,6 +36,11 @@ def run(words: list[str]) -> None:
             stoppable(lambda: api.resume(resumed.resume, report=say), resumed.resume)
         _say_trained(resumed.resume, as_json=resumed.json)
         return
+    if any(word.split("=")[0] == "--learner" for word in words):
+        from rl_meta.commands import train_foreign  # noqa: PLC0415 (it is made of this module)
+
+        train_foreign.run(words)
+        return
     family, method, options = _train_options(words)
     out = options.out or free_directory(re.sub(r"[^\w.-]", "-", f"{words[0]}-{words[1]}"))
     with training_bar() as say:
@@ -75,11 +80,12 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
         print(
             "usage: rl-meta train FAMILY METHOD [--out DIR] [--steps N] [--seed S] [--seeds K] "
             "[--family.FIELD V] [--method.FIELD V] [--vary NAME=LOW:HIGH]\n       rl-meta train --resume DIR\n"
+            "       rl-meta train FAMILY reptile --learner sb3:PPO [--set NAME=VALUE]\n"
         )
         for kind in (families, methods):
             print(f"{kind.name}: {', '.join(sorted(kind.table))}{' or gym:ID' if kind is families else ''}")
         raise SystemExit(0 if {"-h", "--help"} & set(words) else 2)
-    family, method = _family(names[0]), methods.load(names[1])
+    family, method = family_named(names[0]), methods.load(names[1])
     options = make_dataclass(
         "TrainOptions",
         [
@@ -109,7 +115,7 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
     return replace(parsed.family, **varied), parsed.method, parsed
 
 
-def _family(name: str) -> Any:
+def family_named(name: str) -> Any:
     """A family's default settings; `gym:ID` is any environment of Gymnasium, of which nothing varies so far."""
     if name.startswith(GYM):
         return families.load("gymnasium")(env=name.removeprefix(GYM), vary=())

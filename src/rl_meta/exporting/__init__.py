@@ -1,0 +1,1 @@
+"""Trained agents as programs for other runtimes."""

@@ -1,0 +1,1 @@
+"""Other libraries' learners on our families, and our agents in their tools."""

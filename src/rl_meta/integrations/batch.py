@@ -1,0 +1,80 @@
+"""Any family as a batch of environments in NumPy: those on the device are stepped together, as one compiled program."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_meta.axes import select
+from rl_meta.tasks.base import DeviceFamily, Family
+from rl_meta.tasks.envs import Envs, Outcome, on_device, on_host
+from rl_meta.types import Array, Key, PyTree
+
+
+def envs_of(family: Family, count: int) -> Envs:
+    """So many environments of a family, behind the protocol of those on the host."""
+    hosted = on_host(family)
+    return hosted.make_envs(count) if hosted else DeviceEnvs(on_device(family))
+
+
+class Batch(NamedTuple):
+    """B environments on the device."""
+
+    keys: Key
+    """[B] Of what is drawn in each of them from now on."""
+    tasks: PyTree
+    env: PyTree
+    obs: PyTree
+
+
+class DeviceEnvs:
+    """See `tasks.envs.Envs`. What an environment draws follows from its seed at birth."""
+
+    wants_keys = False
+
+    def __init__(self, family: DeviceFamily) -> None:
+        self._begin = jax.jit(partial(_begin, family))
+        self._step = jax.jit(partial(_step, family), static_argnames="cut")
+        self._batch: Batch | None = None
+        self._outcome: Outcome | None = None
+
+    def begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray, keys: Key | None) -> PyTree:  # noqa: ARG002
+        """See `Envs`."""
+        fresh = self._begin(jnp.asarray(seeds), jax.tree.map(jnp.asarray, tasks))
+        self._batch = fresh if self._batch is None else select(jnp.asarray(born), fresh, self._batch)
+        return jax.tree.map(np.asarray, self._batch.obs)
+
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:  # noqa: ARG002
+        """See `Envs`."""
+        self._batch, outcome = self._step(self._batch, jnp.asarray(action), cut=cut)
+        self._outcome = outcome
+
+    def receive(self) -> Outcome:
+        """See `Envs`."""
+        return jax.tree.map(np.asarray, self._outcome)
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
+
+def _begin(family: DeviceFamily, seeds: Array, tasks: PyTree) -> Batch:
+    keys = jax.vmap(jax.random.key)(seeds)
+    env, obs = jax.vmap(family.reset)(jax.vmap(lambda key: jax.random.fold_in(key, 0))(keys), tasks)
+    return Batch(keys, tasks, env, obs)
+
+
+def _step(family: DeviceFamily, batch: Batch, action: Array, *, cut: bool) -> tuple[Batch, Outcome]:
+    """One step of each, and a reset of those whose episode it ended."""
+
+    def one(key: Key, env: PyTree, task: PyTree, action: Array) -> tuple[Key, PyTree, Outcome]:
+        key, key_step, key_reset = jax.random.split(key, 3)
+        env, next_obs, reward, terminated, truncated = family.step(key_step, env, action, task)
+        truncated = (truncated | cut) & ~terminated
+        env, obs = select(terminated | truncated, family.reset(key_reset, task), (env, next_obs))
+        told: Any = (obs, next_obs, reward, terminated, truncated)
+        return key, env, Outcome(*told)
+
+    keys, env, outcome = jax.vmap(one)(batch.keys, batch.env, batch.tasks, action)
+    return Batch(keys, batch.tasks, env, outcome.obs), outcome

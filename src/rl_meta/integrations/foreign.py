@@ -1,0 +1,140 @@
+"""Reptile over learners of other libraries: all that it has to know of one is in `ForeignLearner`.
+
+In each task the learner goes on from the meta-model for some steps; then the meta-model moves toward the weighted mean
+of the models that came of it, as in `algorithms.reptile`: θ ← θ + ε Σ wᵢ (θᵢ − θ).
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_meta.errors import UserError, unknown
+from rl_meta.numerics.aggregation import return_weights, towards
+from rl_meta.settings import Count, Positive, Rate, check_settings, to_plain
+from rl_meta.tasks.base import Family, draw_tasks
+from rl_meta.training.checkpoints import write_whole
+from rl_meta.training.metrics import plain
+from rl_meta.types import Array, PyTree
+
+WEIGHTINGS = ("uniform", "return")
+
+
+@runtime_checkable
+class ForeignLearner(Protocol):
+    """A learner of another library, for the tasks of one family."""
+
+    def get_parameters(self) -> PyTree:
+        """What is averaged, as NumPy arrays."""
+
+    def set_parameters(self, parameters: PyTree) -> None:
+        """Begin a task with these: nothing of the last one is left, neither in an optimiser nor in a replay."""
+
+    def learn(self, task: PyTree, steps: int) -> float:
+        """Learn for about so many environment steps in a task; the mean return of its episodes, NaN if none ended."""
+
+    def evaluate(self, task: PyTree) -> float:
+        """The mean return in a task, without learning."""
+
+    def save(self, path: Path) -> None:
+        """Write the model as its own library does."""
+
+
+@dataclass(frozen=True)
+class ForeignReptile:
+    """Weights from which a learner of another library learns a new task fast."""
+
+    meta_batch_size: Count = 8
+    """Tasks per iteration, one after the other."""
+    task_steps: Count = 2048
+    """Environment steps of learning in each."""
+    outer_rate: Rate = 1.0
+    """ε: how far the meta-model moves toward the mean of the tasks' models."""
+    outer_anneal_to: Rate = 0.1
+    """Fraction of `outer_rate` that it falls to, linearly, by the end of training."""
+    weighting: Literal["uniform", "return"] = "uniform"
+    """What a task's model counts. uniform: all the same; return: more, the higher its return."""
+    temperature: Positive = 1.0
+    """Of the weighting by return: standard deviations of the tasks' returns that make a weight e times as large."""
+
+    def weights(self, returns: Array) -> Array:
+        """[N], with sum 1. returns: [N]."""
+        if self.weighting == "return":
+            return return_weights(returns, temperature=self.temperature)
+        return jnp.full(len(returns), 1 / len(returns))
+
+
+def meta_train(
+    learner: ForeignLearner,
+    family: Family,
+    settings: ForeignReptile,
+    *,
+    out: Path,
+    steps: int,
+    seed: int = 0,
+    about: dict[str, Any] | None = None,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> Path:
+    """Meta-train on the train split for about so many environment steps; write the model to OUT/model.zip.
+
+    OUT/learner.json says what it was made with, OUT/metrics.jsonl has a line per iteration. After Ctrl-C the model is
+    as the last whole iteration left it.
+
+    Raises:
+        UserError: settings out of range, or a directory that is not empty.
+    """
+    check_settings(settings)
+    if settings.weighting not in WEIGHTINGS:
+        raise unknown("weighting", settings.weighting, WEIGHTINGS)
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty: choose another directory")
+    out.mkdir(parents=True, exist_ok=True)
+    described = {**(about or {}), "settings": to_plain(settings), "steps": steps, "seed": seed}
+    write_whole(out / "learner.json", (json.dumps(described, indent=1) + "\n").encode())
+    per_iteration = settings.meta_batch_size * settings.task_steps
+    iterations = max(1, -(-steps // per_iteration))
+    outer_step = jax.jit(towards)
+    theta = learner.get_parameters()
+    for iteration in range(iterations):
+        began = time.monotonic()
+        rate = settings.outer_rate * (1 - iteration / iterations * (1 - settings.outer_anneal_to))
+        tasks = draw_tasks(family, jax.random.fold_in(jax.random.key(seed), iteration), settings.meta_batch_size)
+        models, returns = _learn_each(learner, theta, tasks, settings)
+        if settings.weighting == "return" and np.isnan(returns).any():
+            raise UserError(f"no episode ended within {settings.task_steps} steps: give more task_steps")
+        weights = settings.weights(jnp.asarray(returns))
+        stacked = jax.tree.map(lambda *x: np.stack(x), *models)
+        theta = jax.tree.map(np.asarray, outer_step(theta, stacked, weights, jnp.float32(rate)))
+        learner.set_parameters(theta)
+        learner.save(out / "model.zip")
+        done = {"env_steps": (iteration + 1) * per_iteration, "total_env_steps": iterations * per_iteration}
+        speed = round(per_iteration / (time.monotonic() - began), 1)
+        line = {
+            "iteration": iteration + 1,
+            **done,
+            "steps_per_second": speed,
+            "return": [plain(float(np.mean(returns)))],
+            "outer_rate": rate,
+        }
+        with (out / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        report(line)
+    return out
+
+
+def _learn_each(
+    learner: ForeignLearner, theta: PyTree, tasks: PyTree, settings: ForeignReptile
+) -> tuple[list[PyTree], list[float]]:
+    """The models that came of learning in each of the tasks [N], and what they earned."""
+    models, returns = [], []
+    for index in range(settings.meta_batch_size):
+        learner.set_parameters(theta)
+        returns.append(learner.learn(jax.tree.map(lambda x, i=index: x[i], tasks), settings.task_steps))
+        models.append(learner.get_parameters())
+    return models, returns

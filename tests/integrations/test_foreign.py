@@ -1,0 +1,105 @@
+"""The outer loop over a learner that is known in closed form: it moves half-way to its task's number."""
+
+import json
+
+import numpy as np
+import pytest
+
+import rl_meta
+from rl_meta.cli import main
+from rl_meta.errors import UserError
+from rl_meta.integrations.foreign import ForeignLearner, ForeignReptile, meta_train
+from rl_meta.integrations.learners import learner_of
+from rl_meta.tasks.probes import AimAt
+
+
+class HalfWay:
+    def __init__(self, returned=lambda goal: goal):
+        self.x, self.steps, self.goals, self.begun, self.returned = np.float32(0), np.int32(0), [], [], returned
+
+    def get_parameters(self):
+        return {"x": self.x, "steps": self.steps}
+
+    def set_parameters(self, parameters):
+        self.x, self.steps = parameters["x"], parameters["steps"]
+        self.begun.append(float(self.x))
+
+    def learn(self, task, steps):
+        self.goals.append(float(task.goal))
+        self.x, self.steps = np.float32((self.x + task.goal) / 2), np.int32(self.steps + steps)
+        return self.returned(self.goals[-1])
+
+    def evaluate(self, task):
+        return -abs(float(self.x - task.goal))
+
+    def save(self, path):
+        path.write_text(str(self.x))
+
+
+def trained(tmp_path, learner, *, steps, **settings):
+    made = ForeignReptile(meta_batch_size=4, task_steps=10, outer_anneal_to=1.0, **settings)
+    return meta_train(learner, AimAt(), made, out=tmp_path / "out", steps=steps, seed=2)
+
+
+def test_the_meta_model_moves_by_its_rate_toward_the_mean(tmp_path):
+    learner = HalfWay()
+    assert isinstance(learner, ForeignLearner)
+    out = trained(tmp_path, learner, steps=40, outer_rate=0.5)
+    assert len(set(learner.goals)) > 1
+    assert learner.x == pytest.approx(0.5 * np.mean(learner.goals) / 2)
+    assert float((out / "model.zip").read_text()) == pytest.approx(float(learner.x))
+
+
+def test_every_task_begins_from_the_meta_model(tmp_path):
+    learner = HalfWay()
+    trained(tmp_path, learner, steps=80)
+    first, second = np.mean(learner.goals[:4]) / 2, learner.begun[5:9]
+    assert learner.begun[:4] == [0.0] * 4
+    np.testing.assert_allclose(second, [first] * 4, rtol=1e-6)
+
+
+def test_a_model_with_a_higher_return_counts_more(tmp_path):
+    learner = HalfWay()
+    trained(tmp_path, learner, steps=40, weighting="return", temperature=0.01)
+    assert learner.x == pytest.approx(max(learner.goals) / 2, abs=1e-4)
+
+
+def test_what_was_made_is_written_down(tmp_path):
+    out = trained(tmp_path, HalfWay(), steps=80)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [line["env_steps"] for line in lines] == [40, 80]
+    assert json.loads((out / "learner.json").read_text())["settings"]["meta_batch_size"] == 4
+
+
+def test_a_directory_with_something_in_it_is_refused(tmp_path):
+    trained(tmp_path, HalfWay(), steps=40)
+    with pytest.raises(UserError, match="is not empty: choose another directory"):
+        trained(tmp_path, HalfWay(), steps=40)
+
+
+def test_weighting_by_return_needs_returns(tmp_path):
+    with pytest.raises(UserError, match="no episode ended within 10 steps: give more task_steps"):
+        trained(tmp_path, HalfWay(returned=lambda goal: float("nan")), steps=40, weighting="return")
+
+
+def test_settings_out_of_range_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"outer_rate must be in \[0, 1\], got 2"):
+        trained(tmp_path, HalfWay(), steps=40, outer_rate=2.0)
+
+
+def test_an_unknown_library_is_named(tmp_path):
+    with pytest.raises(UserError, match="unknown library of learners 'sb4': did you mean 'sb3'"):
+        rl_meta.train_learner("bandit", "sb4:PPO", out=tmp_path / "out", steps=10)
+
+
+def test_a_missing_extra_is_named_with_its_install_command(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "rl_meta.integrations.sb3", None)
+    with pytest.raises(UserError, match=r"pip install 'rl-meta\[sb3\]'"):
+        learner_of("sb3:PPO", AimAt(), n_envs=2, seed=0, settings={})
+
+
+def test_another_method_than_reptile_takes_no_learner(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["train", "bandit", "rl2", "--learner", "sb3:PPO"])
+    assert end.value.code == 2
+    assert "goes with a family and the method reptile, got bandit rl2" in capsys.readouterr().err
