@@ -76,7 +76,7 @@ class SB3Learner:
             if isinstance(part, torch.optim.Optimizer):
                 part.state = defaultdict(dict)
         if getattr(self.model, "replay_buffer", None) is not None:
-            self.model.replay_buffer.reset()  # type: ignore[attr-defined]
+            self.model.replay_buffer.reset()  # type: ignore[attr-defined, unused-ignore]
 
     def learn(self, task: PyTree, steps: int) -> float:
         """See `ForeignLearner`."""
