@@ -9,18 +9,18 @@ the task, which a reset leaves as it is.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from rl_meta.errors import UserError, unknown
-from rl_meta.settings import Count, Positive, Range
+from rl_meta.settings import Count
 from rl_meta.tasks.distributions import as_text, parse
-from rl_meta.tasks.envs import Envs, batched
+from rl_meta.tasks.envs import batched
 from rl_meta.tasks.equality import same_values
-from rl_meta.tasks.gymnasium_world import Make, TaskEnv, Way, World, envs_of, find_environment, way_of
+from rl_meta.tasks.gymnasium_world import Make, Simulated, TaskEnv, Way, World, find_environment, way_of
 from rl_meta.tasks.measures import parse_measures
 from rl_meta.tasks.sources import Source, source_of, table_of
 from rl_meta.types import Key, PyTree
@@ -40,7 +40,7 @@ class _Known(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GymnasiumFamily:
+class GymnasiumFamily(Simulated):
     """An environment of Gymnasium as a family on the host.
 
     A parameter reaches the environment as an argument of its constructor (it is then made anew), as an attribute of
@@ -66,11 +66,6 @@ class GymnasiumFamily:
     measures: tuple[str, ...] = ()
     """Numbers in the `info` of every step that evaluation reports, as NAME=HOW an episode sums them up: success=max,
     speed=mean; also sum and last."""
-    workers: Annotated[int, Range(0)] = 0
-    """Processes that step the environments, several in each; 0: this one does. For environments slower than a
-    millisecond per step: the others are stepped faster in this process."""
-    patience_seconds: Positive = 60.0
-    """After so long a step counts as hung, and its worker is started again."""
 
     def __post_init__(self) -> None:
         """Bring what varies into the form in which it is written down, and check it."""
@@ -175,28 +170,16 @@ class GymnasiumFamily:
         """`max_steps`, or the environment's own limit."""
         return self._known.horizon
 
-    @property
-    def overlaps(self) -> bool:
-        """Half of them are stepped while the other half acts, where there are workers for both."""
-        return self.workers > 1
-
     def sample(self, key: Key, split: str = "train") -> PyTree:
         """Parameters in the split's region, or a row of its list."""
         if split not in self.splits:
             raise unknown("split", split, self.splits)
         return self._known.source.sample(key, split)
 
-    def make_envs(self, count: int) -> Envs:
-        """So many environments, in this process or in workers; each half of the environments has half of these."""
-        known = self._known
-        return envs_of(
-            known.world,
-            count,
-            known.observation_space,
-            known.action_space,
-            workers=self.workers,
-            patience_seconds=self.patience_seconds,
-        )
+    @property
+    def world(self) -> World:
+        """How the environment is made and gets its parameters."""
+        return self._known.world
 
 
 def _made(make: Make, arguments: Mapping[str, Any]) -> gymnasium.Env:

@@ -1,8 +1,10 @@
 """One environment of Gymnasium that can be put into one task after another, and many of them stepped in turn."""
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -11,6 +13,7 @@ from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 from gymnasium.envs.registration import load_env_creator
 
 from rl_meta.errors import UserError, unknown
+from rl_meta.settings import Positive, Range
 from rl_meta.tasks.envs import Envs, Outcome, batched, rows_of
 from rl_meta.tasks.workers import WorkerEnvs
 from rl_meta.types import Key, PyTree
@@ -268,18 +271,41 @@ class EnvList:
             one.close()
 
 
-def envs_of(
-    world: World,
-    count: int,
-    observation_space: spaces.Space,
-    action_space: spaces.Space,
-    *,
-    workers: int,
-    patience_seconds: float,
-) -> Envs:
-    """So many environments, in this process or in workers; each half of the environments has half of these."""
-    make = lambda count: EnvList(world, count, observation_space, action_space)
-    if not workers:
-        return make(count)
-    names = world.measures
-    return WorkerEnvs(make, count, max(1, workers // 2), patience_seconds=patience_seconds, measures=names)
+@dataclass(frozen=True, kw_only=True)
+class Simulated(ABC):
+    """The base of families whose environments are Gymnasium's: a `HostFamily`, but for tasks and spaces."""
+
+    workers: Annotated[int, Range(0)] = 0
+    """Processes that step the environments, several in each; 0: this one does. For environments slower than a
+    millisecond per step: the others are stepped faster in this process."""
+    patience_seconds: Positive = 60.0
+    """After so long a step counts as hung, and its worker is started again."""
+
+    @property
+    @abstractmethod
+    def observation_space(self) -> spaces.Space:
+        """See `Family`."""
+
+    @property
+    @abstractmethod
+    def action_space(self) -> spaces.Space:
+        """See `Family`."""
+
+    @property
+    @abstractmethod
+    def world(self) -> World:
+        """How to make an environment, and how a task gets into it."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Half of them are stepped while the other half acts, where there are workers for both."""
+        return self.workers > 1
+
+    def make_envs(self, count: int) -> Envs:
+        """So many environments, in this process or in workers; each half of the environments has half of these."""
+        world, observation, action = self.world, self.observation_space, self.action_space
+        make = lambda count: EnvList(world, count, observation, action)
+        if not self.workers:
+            return make(count)
+        patience, workers = self.patience_seconds, max(1, self.workers // 2)
+        return WorkerEnvs(make, count, workers, patience_seconds=patience, measures=world.measures)

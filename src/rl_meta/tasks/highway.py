@@ -10,18 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from rl_meta.errors import UserError, unknown
-from rl_meta.settings import Count, Positive, Range
+from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS
 from rl_meta.tasks.distributions import Choice, Uniform
-from rl_meta.tasks.envs import Envs
-from rl_meta.tasks.gymnasium_world import World, envs_of
+from rl_meta.tasks.gymnasium_world import Simulated, World
 from rl_meta.tasks.sources import Source, source_of
 from rl_meta.types import Key, PyTree
 
@@ -45,17 +44,13 @@ square second. Extrapolation goes a quarter beyond."""
 
 
 @dataclass(frozen=True)
-class Highway:
+class Highway(Simulated):
     """Highway-env with hidden traffic: drive fast, keep right, and do not crash."""
 
     horizon: Count = 40
     """Seconds, and decisions, of an episode; a crash ends it."""
     episodes: Count = 3
     """Full-length episodes of an ordinary lifetime."""
-    workers: Annotated[int, Range(0)] = 0
-    """Processes that step the environments, several in each; 0: this one does."""
-    patience_seconds: Positive = 60.0
-    """After so long a step counts as hung, and its worker is started again."""
 
     splits = SPLITS
     measures = ("crashed=max", "speed=mean")
@@ -82,22 +77,16 @@ class Highway:
         """Density, aggressiveness, and which of the numbers of lanes and of vehicles."""
         return self._source.task_space
 
-    @property
-    def overlaps(self) -> bool:
-        """Half of them are stepped while the other half acts, where there are workers for both."""
-        return self.workers > 1
-
     def sample(self, key: Key, split: str = "train") -> PyTree:
         """Density and aggressiveness from the split's region."""
         if split not in self.splits:
             raise unknown("split", split, self.splits)
         return self._source.sample(key, split)
 
-    def make_envs(self, count: int) -> Envs:
-        """So many environments, in this process or in workers."""
-        world = World(partial(_made, self.horizon), {}, _set_traffic, self._source.values, ("crashed", "speed"))
-        seen, patience = (self.observation_space, self.action_space), self.patience_seconds
-        return envs_of(world, count, *seen, workers=self.workers, patience_seconds=patience)
+    @property
+    def world(self) -> World:
+        """A road."""
+        return World(partial(_made, self.horizon), {}, _set_traffic, self._source.values, ("crashed", "speed"))
 
 
 def _made(horizon: int) -> gymnasium.Env:

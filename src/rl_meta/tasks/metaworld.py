@@ -28,9 +28,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rl_meta.errors import UserError, unknown
-from rl_meta.settings import Count, Positive, Range
-from rl_meta.tasks.envs import Envs
-from rl_meta.tasks.gymnasium_world import Way, World, envs_of
+from rl_meta.settings import Count, Range
+from rl_meta.tasks.gymnasium_world import Simulated, Way, World
 from rl_meta.types import Array, Key, PyTree
 
 BENCHMARKS = ("ML10", "ML25", "ML45")
@@ -69,7 +68,7 @@ class TaskTable(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MetaWorld:
+class MetaWorld(Simulated):
     """Meta-World with hidden goals: 50 tasks of each class. Training and test tasks are those of the benchmark."""
 
     benchmark: str = "ML10"
@@ -86,10 +85,6 @@ class MetaWorld:
     """Steps of an episode."""
     episodes: Count = 10
     """Full-length episodes of an ordinary lifetime."""
-    workers: Annotated[int, Range(0)] = 0
-    """Processes that step the environments, several in each; 0: this one does."""
-    patience_seconds: Positive = 60.0
-    """After so long a step counts as hung, and its worker is started again."""
 
     splits = ("train", "test")
     measures = ("success=max",)
@@ -154,11 +149,6 @@ class MetaWorld:
         bounds = spaces.Box(places.min(0), places.max(0))
         return spaces.Dict([("environment", spaces.Discrete(len(table.classes))), ("places", bounds)])
 
-    @property
-    def overlaps(self) -> bool:
-        """Half of them are stepped while the other half acts, where there are workers for both."""
-        return self.workers > 1
-
     def sample(self, key: Key, split: str = "train") -> PyTree:
         """One of the benchmark's tasks: every class and every goal is equally likely."""
         environment, places = self._tasks(split)
@@ -177,17 +167,16 @@ class MetaWorld:
         both = {"train": (table.train_environment, table.train_places)}
         return (both | {"test": (table.test_environment, table.test_places)})[split]
 
-    def make_envs(self, count: int) -> Envs:
-        """So many environments, in this process or in workers."""
-        world = World(
+    @property
+    def world(self) -> World:
+        """Environments of all classes of the benchmark."""
+        return World(
             make=_Shelf(self.reward, self.horizon),
             ways={"environment": Way("argument", "environment")},
             set_task=_set_task,
             values=_Values(self.table),
             measures=("success",),
         )
-        seen, patience = (self.observation_space, self.action_space), self.patience_seconds
-        return envs_of(world, count, *seen, workers=self.workers, patience_seconds=patience)
 
 
 def _metaworld() -> Any:

@@ -17,9 +17,8 @@ import numpy as np
 from gymnasium import spaces
 
 from rl_meta.errors import UserError
-from rl_meta.settings import Count, Positive, Range
-from rl_meta.tasks.envs import Envs
-from rl_meta.tasks.gymnasium_world import World, envs_of
+from rl_meta.settings import Count, Range
+from rl_meta.tasks.gymnasium_world import Simulated, World
 from rl_meta.tasks.sources import Columns, Table, split_rows
 from rl_meta.types import Key, PyTree
 
@@ -37,7 +36,7 @@ def fits(rule: tuple[int, int], kind: str, colour: str) -> bool:
 
 
 @dataclass(frozen=True)
-class MiniGridRules:
+class MiniGridRules(Simulated):
     """Pick up the object that pays, by a rule to find out: +1 less what the time costs. Any object ends the episode."""
 
     size: Annotated[int, Range(5)] = 6
@@ -48,10 +47,6 @@ class MiniGridRules:
     """Steps after which an episode is truncated."""
     episodes: Count = 6
     """Full-length episodes of an ordinary lifetime."""
-    workers: Annotated[int, Range(0)] = 0
-    """Processes that step the environments, several in each; 0: this one does."""
-    patience_seconds: Positive = 60.0
-    """After so long a step counts as hung, and its worker is started again."""
 
     measures = ("success=max",)
     action_space: ClassVar[spaces.Discrete] = spaces.Discrete(4)  # turn left, turn right, go ahead, pick up
@@ -86,21 +81,15 @@ class MiniGridRules:
         """Rules that are tested are not among those trained on."""
         return self._rules.splits
 
-    @property
-    def overlaps(self) -> bool:
-        """Half of them are stepped while the other half acts, where there are workers for both."""
-        return self.workers > 1
-
     def sample(self, key: Key, split: str = "train") -> PyTree:
         """A rule."""
         return self._rules.sample(key, split)
 
-    def make_envs(self, count: int) -> Envs:
-        """So many environments, in this process or in workers."""
+    @property
+    def world(self) -> World:
+        """A room."""
         make = partial(_made, self.size, self.objects, self.horizon)
-        world = World(make, {}, _set_rule, self._rules.values, measures=("success",))
-        seen, patience = (self.observation_space, self.action_space), self.patience_seconds
-        return envs_of(world, count, *seen, workers=self.workers, patience_seconds=patience)
+        return World(make, {}, _set_rule, self._rules.values, measures=("success",))
 
 
 def _made(size: int, objects: int, horizon: int) -> gymnasium.Env:

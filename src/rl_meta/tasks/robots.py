@@ -1,21 +1,20 @@
 """A robot of Gymnasium's MuJoCo environments, put into one task after another: what families of `locomotion` share."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 
 from rl_meta.errors import UserError
-from rl_meta.settings import Count, Positive, Range
+from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS
-from rl_meta.tasks.envs import Envs
-from rl_meta.tasks.gymnasium_world import World, envs_of
+from rl_meta.tasks.gymnasium_world import Simulated, World
 from rl_meta.types import Key, PyTree
 
 Pay = Callable[[dict, Mapping], tuple[float, str, float]]
@@ -37,17 +36,13 @@ class Robot(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Locomotion(ABC):
+class Locomotion(Simulated):
     """A robot, what is hidden about it, and how that gets into its environment."""
 
     horizon: Count = 200
     """Steps of the longest episode."""
     episodes: Count = 2
     """Full-length episodes of an ordinary lifetime."""
-    workers: Annotated[int, Range(0)] = 0
-    """Processes that step the environments, several in each; 0: this one does, which is faster for most of them."""
-    patience_seconds: Positive = 60.0
-    """After so long a step counts as hung, and its worker is started again."""
 
     splits: ClassVar[tuple[str, ...]] = SPLITS[:3]
     robot: ClassVar[Robot]
@@ -79,17 +74,11 @@ class Locomotion(ABC):
         return self.robot.action_space
 
     @property
-    def overlaps(self) -> bool:
-        """Half of them are stepped while the other half acts, where there are workers for both."""
-        return self.workers > 1
-
-    def make_envs(self, count: int) -> Envs:
-        """So many environments, in this process or in workers."""
+    def world(self) -> World:
+        """The robot's."""
         names = tuple(entry.partition("=")[0] for entry in self.measures)
         make = partial(_made, self.robot, self.horizon)
-        world = World(make, ways={}, set_task=_set_task, values=lambda task: task._asdict(), measures=names)
-        seen, patience = (self.observation_space, self.action_space), self.patience_seconds
-        return envs_of(world, count, *seen, workers=self.workers, patience_seconds=patience)
+        return World(make, ways={}, set_task=_set_task, values=lambda task: task._asdict(), measures=names)
 
 
 class Rewarded(gymnasium.Wrapper):
