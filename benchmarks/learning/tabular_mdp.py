@@ -16,8 +16,16 @@ KNOWN = {"random": 100.1, "PSRL": 138.1, "published RL²": 156.2, "knowing the M
 def main() -> None:
     """Train, evaluate, write the result."""
     for name in chosen(["tabular-mdp-rl2"]):
-        method = RL2(meta_batch_size=256, learning_rate=4e-3, trace=0.7, memory=128, memory_span=100.0)
-        experiment(name, TabularMDP(), method, steps=30_000_000, tasks=2_000, known=KNOWN, acting="sampled")
+        method = RL2(
+            meta_batch_size=512,
+            minibatches=8,
+            memory=128,
+            memory_span=100.0,
+            heads=(64,),
+            trace=0.3,
+            entropy_weight=0.03,
+        )
+        experiment(name, TabularMDP(), method, steps=4_000_000, tasks=2_000, known=KNOWN, acting="sampled")
 
 
 if __name__ == "__main__":
