@@ -17,40 +17,44 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-LEARNING = {
-    "cartpole-rl2": ("cartpole, length of the first episode in an unknown task", "rl2", "first episode"),
-    "bandit-10-5-rl2": ("Bernoulli bandit, 10 pulls, 5 arms", "rl2", "lifetime"),
-    "bandit-10-5-hypernetwork": ("the same", "hypernetwork", "lifetime"),
-    "bandit-100-5-rl2": ("Bernoulli bandit, 100 pulls, 5 arms", "rl2", "lifetime"),
-    "bandit-100-5-linear-recurrence": ("the same", "transformer (linear recurrence)", "lifetime"),
-    "bandit-100-10-rl2": ("Bernoulli bandit, 100 pulls, 10 arms", "rl2", "lifetime"),
-    "bandit-100-10-linear-recurrence": ("the same", "transformer (linear recurrence)", "lifetime"),
-    "bandit-100-10-attention": ("the same", "transformer (attention)", "lifetime"),
-    "bandit-500-10-linear-recurrence": (
+LEARNING = [
+    ("cartpole-rl2", "cartpole, length of the first episode in an unknown task", "rl2", "first episode"),
+    ("bandit-10-5-rl2", "Bernoulli bandit, 10 pulls, 5 arms", "rl2", "lifetime"),
+    ("bandit-10-5-hypernetwork", "the same", "hypernetwork", "lifetime"),
+    ("bandit-100-5-rl2", "Bernoulli bandit, 100 pulls, 5 arms", "rl2", "lifetime"),
+    ("bandit-100-5-linear-recurrence", "the same", "transformer (linear recurrence)", "lifetime"),
+    ("bandit-100-10-rl2", "Bernoulli bandit, 100 pulls, 10 arms", "rl2", "lifetime"),
+    ("bandit-100-10-linear-recurrence", "the same", "transformer (linear recurrence)", "lifetime"),
+    ("bandit-100-10-attention", "the same", "transformer (attention)", "lifetime"),
+    (
+        "bandit-500-10-linear-recurrence",
         "Bernoulli bandit, 500 pulls, 10 arms",
         "transformer (linear recurrence)",
         "lifetime",
     ),
-    "bandit-500-50-linear-recurrence": (
+    (
+        "bandit-500-50-linear-recurrence",
         "Bernoulli bandit, 500 pulls, 50 arms",
         "transformer (linear recurrence)",
         "lifetime",
     ),
-    "tabular-mdp-rl2": ("random tabular MDPs, 10 episodes", "rl2", "lifetime"),
-    "grid-navigation-rl2": ("grid navigation, 4 episodes", "rl2", "lifetime"),
-    "grid-navigation-varibad": ("the same", "varibad", "lifetime"),
-    "grid-navigation-hypernetwork": ("the same", "hypernetwork", "lifetime"),
-    "grid-navigation-transformer": ("the same", "transformer", "lifetime"),
-    "grid-navigation-linear-recurrence": ("the same", "transformer (linear recurrence)", "lifetime"),
-    "point-goal-maml": ("point-goal, return per episode after 1 gradient step", "maml", "stage 1"),
-    "point-goal-maml-3-steps": ("the same, after 3 gradient steps", "maml", "stage 3"),
-    "point-goal-promp": ("the same, after 1 gradient step", "promp", "stage 1"),
-    "point-goal-sparse-pearl": ("sparse point-goal, third episode", "pearl", "last episode"),
-    "point-goal-sparse-rl2": ("the same", "rl2", "last episode"),
-    "pendulum-pearl": ("pendulum, third episode", "pearl", "last episode"),
-    "pendulum-rl2": ("the same", "rl2", "last episode"),
-}
-"""By the results' name: the tasks, the method, and which score."""
+    ("tabular-mdp-rl2", "random tabular MDPs, 10 episodes", "rl2", "lifetime"),
+    ("grid-navigation-rl2", "grid navigation, 4 episodes", "rl2", "lifetime"),
+    ("grid-navigation-varibad", "the same", "varibad", "lifetime"),
+    ("grid-navigation-hypernetwork", "the same", "hypernetwork", "lifetime"),
+    ("grid-navigation-transformer", "the same", "transformer", "lifetime"),
+    ("grid-navigation-linear-recurrence", "the same", "transformer (linear recurrence)", "lifetime"),
+    ("point-goal-maml", "point-goal, return per episode after 1 gradient step", "maml", "stage 1"),
+    ("point-goal-maml", "the same, after 3 gradient steps", "maml", "stage 3"),
+    ("point-goal-maml-3-steps", "the same, trained with 3 gradient steps", "maml", "stage 3"),
+    ("point-goal-promp", "point-goal, return per episode after 1 gradient step", "promp", "stage 1"),
+    ("point-goal-promp", "the same, after 3 gradient steps", "promp", "stage 3"),
+    ("point-goal-sparse-pearl", "sparse point-goal, third episode", "pearl", "last episode"),
+    ("point-goal-sparse-rl2", "the same", "rl2", "last episode"),
+    ("pendulum-pearl", "pendulum, third episode", "pearl", "last episode"),
+    ("pendulum-rl2", "the same", "rl2", "last episode"),
+]
+"""The results' name, the tasks, the method, and which score."""
 
 COMPARED = {
     "cartpole": "cartpole",
@@ -67,7 +71,7 @@ def learning_table() -> list[str]:
         "| tasks | method | reached | 95 % interval | seeds | steps | known values |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, (title, method, what) in LEARNING.items():
+    for name, title, method, what in LEARNING:
         if (result := _result(name)) is None:
             continue
         score = _score(what, result)

@@ -31,14 +31,15 @@ def experiment(
     tasks: int,
     known: dict[str, float],
     acting: str = "deterministic",
-    seeds: int = SEEDS,
+    stages: int | None = None,
 ) -> dict[str, Any]:
-    """Train `seeds` seeds, evaluate each on `tasks` held-out tasks; the result is what is written.
+    """Train all seeds, evaluate each on `tasks` held-out tasks; the result is what is written.
 
-    known: reference values by name, such as the Bayes-optimal one. Scores are returns of the whole lifetime.
+    known: reference values by name, such as the Bayes-optimal one. stages: that agents live in evaluation, if not as in
+    training. Scores are returns of the whole lifetime.
     """
-    print(f"{name}: {seeds} seeds of {steps:,} steps")
-    result = trained_and_tried(name, family, method, steps=steps, tasks=tasks, acting=acting, seeds=seeds)
+    print(f"{name}: {SEEDS} seeds of {steps:,} steps")
+    result = trained_and_tried(name, family, method, steps=steps, tasks=tasks, acting=acting, stages=stages)
     result["known"] = known
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -48,23 +49,30 @@ def experiment(
 
 
 def trained_and_tried(
-    name: str, family: Family, method: Method, *, steps: int, tasks: int, acting: str, seeds: int = SEEDS
+    name: str,
+    family: Family,
+    method: Method,
+    *,
+    steps: int,
+    tasks: int,
+    acting: str,
+    stages: int | None = None,
 ) -> dict[str, Any]:
-    """Train `seeds` seeds, evaluate each on `tasks` held-out tasks; what there is to tell of it."""
-    began, lines = time.monotonic(), []
-    runs = []
-    for seed in range(seeds):
+    """Train all seeds, evaluate each on `tasks` held-out tasks; what there is to tell of it."""
+    began, runs = time.monotonic(), []
+    for seed in range(SEEDS):
         out = RUNS / f"{name}-{seed}"
-        runs.append(rl_meta.train(family, method, out=out, steps=steps, seed=seed, report=lines.append))
+        runs.append(rl_meta.train(family, method, out=out, steps=steps, seed=seed))
         print(f"  seed {seed}: trained, {time.monotonic() - began:.0f} s", flush=True)
-    evaluations = [rl_meta.evaluate(run, tasks=tasks, acting=acting, baselines=(), seed=1000) for run in runs]
+    lived = {"tasks": tasks, "stages": stages, "acting": acting}
+    evaluations = [rl_meta.evaluate(run, **lived, baselines=(), seed=1000) for run in runs]
     totals = [one["lifetime"]["mean"] for one in evaluations]
     return {
         "name": name,
         "family": dataclasses.asdict(family),
         "method": {"class": type(method).__name__, **dataclasses.asdict(method)},
         "env_steps": steps,
-        "seeds": seeds,
+        "seeds": SEEDS,
         "tasks": tasks,
         "acting": acting,
         "lifetime_by_seed": totals,
@@ -73,9 +81,14 @@ def trained_and_tried(
         "episodes_by_seed": [[row["mean"] for row in one["episodes"]] for one in evaluations],
         "stage_env_steps": [row["env_steps"] for row in evaluations[0]["stages"]],
         "stages_by_seed": [[row["mean"] for row in one["stages"]] for one in evaluations],
-        "training_seconds": round(sum(line["seconds"] for line in lines)),
+        "training_seconds": round(sum(line["seconds"] for run in runs for line in metrics_of(run))),
         "versions": versions(),
     }
+
+
+def metrics_of(run: Path) -> list[dict[str, Any]]:
+    """What a run wrote about its iterations."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def chosen(names: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""MAML and ProMP on 2D navigation: return before adaptation, and after one gradient step or more on 20 trajectories.
+"""MAML and ProMP on 2D navigation: return before adaptation, and after one to three gradient steps on 20 trajectories.
 
     python benchmarks/learning/point_goal.py                         all
     python benchmarks/learning/point_goal.py point-goal-maml         one of them
@@ -29,7 +29,7 @@ def main() -> None:
     """Train, evaluate, write the results."""
     for name in chosen(list(EXPERIMENTS)):
         method, steps = EXPERIMENTS[name]
-        experiment(name, PointGoal(), method, steps=steps, tasks=200, known=KNOWN, acting="sampled")
+        experiment(name, PointGoal(), method, steps=steps, tasks=200, known=KNOWN, acting="sampled", stages=4)
 
 
 if __name__ == "__main__":
