@@ -46,7 +46,7 @@ EXPERIMENTS = {
     "bandit-100-10-rl2": (
         Bandit(arms=10, pulls=100),
         LONG,
-        12_000_000,
+        20_000_000,
         {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
     ),
     "bandit-10-5-hypernetwork": (
