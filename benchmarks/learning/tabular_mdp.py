@@ -17,15 +17,16 @@ def main() -> None:
     """Train, evaluate, write the result."""
     for name in chosen(["tabular-mdp-rl2"]):
         method = RL2(
-            meta_batch_size=512,
+            meta_batch_size=256,
             minibatches=8,
-            memory=128,
-            memory_span=100.0,
-            heads=(64,),
-            trace=0.3,
-            entropy_weight=0.03,
+            discount=1.0,
+            trace=0.8,
+            entropy_weight=0.02,
+            recall=64,
+            encoder=(),
+            heads=(64, 64),
         )
-        experiment(name, TabularMDP(), method, steps=4_000_000, tasks=2_000, known=KNOWN, acting="sampled")
+        experiment(name, TabularMDP(), method, steps=2_000_000, tasks=2_000, known=KNOWN, acting="sampled")
 
 
 if __name__ == "__main__":

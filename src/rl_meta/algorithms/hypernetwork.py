@@ -16,7 +16,6 @@ from rl_meta.errors import UserError, unknown
 from rl_meta.policies.actor_critic import SequenceMemory
 from rl_meta.policies.gru import GRU
 from rl_meta.policies.hypernetwork import GeneratedMLP, HypernetworkActorCritic, ModulatedMLP
-from rl_meta.policies.normaliser import size_of_all
 from rl_meta.policies.spaces import flat_size, head_sizes
 from rl_meta.policies.splagger import SplAgger
 from rl_meta.settings import Count, Positive
@@ -58,16 +57,15 @@ class Hypernetwork(LifetimePPO):
 
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
         """See `Method`."""
-        obs_space, action_space = family.observation_space, family.action_space
 
         def make_memory(size_in: int, key: Key) -> SequenceMemory:
             return AGGREGATORS[self.aggregator](size_in, self.memory, key=key)
 
-        def make(key: Key) -> HypernetworkActorCritic:
+        def make(size_in: int, key: Key) -> HypernetworkActorCritic:
             return HypernetworkActorCritic(
-                (size_of_all(obs_space, action_space), flat_size(obs_space)),
+                (size_in, flat_size(family.observation_space)),
                 make_memory,
-                head_sizes(action_space),
+                head_sizes(family.action_space),
                 encoder=self.encoder,
                 embedding=self.embedding,
                 base=self.base,
@@ -75,4 +73,4 @@ class Hypernetwork(LifetimePPO):
                 key=key,
             )
 
-        return recurrent_ppo(self, family, iterations, make, chunk_steps=self.chunk_steps)
+        return recurrent_ppo(self, family, iterations, make)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from gymnasium import spaces
@@ -25,10 +24,11 @@ from rl_meta.algorithms.ppo import (
 )
 from rl_meta.axes import as_sequences, per_copy
 from rl_meta.errors import UserError
-from rl_meta.policies.actor_critic import MakeMemory, RecurrentActorCritic
+from rl_meta.policies.actor_critic import MakeMemory, MakeNetwork, RecurrentActorCritic
 from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser, size_of_all
-from rl_meta.policies.spaces import distribution, head_sizes
+from rl_meta.policies.recall import Recall, Recalling
+from rl_meta.policies.spaces import distribution, flat_size, head_sizes
 from rl_meta.settings import Count, NotNegative
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
@@ -48,6 +48,8 @@ class LifetimePPO(PPO):
     """Episodes between two updates; the lifetime goes on after them. None: the whole lifetime."""
     chunk_steps: Count | None = None
     """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
+    recall: Count | None = None
+    """Width of an episodic memory before the network, searched by the likeness of observations; None: there is none."""
 
     def view(self, family: Family) -> Family:
         """Nothing is revealed."""
@@ -60,7 +62,15 @@ class LifetimePPO(PPO):
         length = shape.steps_per_call
         if self.chunk_steps and length % self.chunk_steps:
             raise UserError(f"chunk_steps must divide the {length} steps of a segment, got {self.chunk_steps}")
+        if self.recall:
+            self.learn_from_whole_lifetimes("recall", "leave one of them out")
         return shape
+
+    def learn_from_whole_lifetimes(self, what: str, instead: str) -> None:
+        """Refuse settings that cut lifetimes, for the sake of what looks back to their start."""
+        for name in ("segment_episodes", "chunk_steps"):
+            if getattr(self, name):
+                raise UserError(f"{what} learns from whole lifetimes, got {name} {getattr(self, name)}; {instead}")
 
 
 class Memory(NamedTuple):
@@ -126,25 +136,19 @@ class RecurrentAgent:
 
 def network_with(
     make_memory: MakeMemory, family: Family, *, encoder: Sequence[int], heads: Sequence[int]
-) -> Callable[[Key], RecurrentActorCritic]:
-    """(key) -> a network for `recurrent_ppo` on `family` that remembers with this memory.
+) -> MakeNetwork:
+    """What makes a network for `recurrent_ppo` on `family` that remembers with this memory.
 
     encoder, heads: widths of tanh layers before the memory, and between it and each output.
     """
-    size_in, sizes = size_of_all(family.observation_space, family.action_space), head_sizes(family.action_space)
-    return lambda key: RecurrentActorCritic(size_in, make_memory, sizes, encoder=encoder, heads=heads, key=key)
+    sizes = head_sizes(family.action_space)
+    return lambda size_in, key: RecurrentActorCritic(size_in, make_memory, sizes, encoder=encoder, heads=heads, key=key)
 
 
-def recurrent_ppo(
-    settings: PPO,
-    family: Family,
-    iterations: int,
-    make: Callable[[Key], eqx.Module],
-    *,
-    chunk_steps: int | None = None,
-) -> MetaAlgorithm:
-    """PPO over the whole lifetime. make: (key) -> network, as `RecurrentAgent` describes it."""
-    init_network, network_of = functional(make)
+def recurrent_ppo(settings: LifetimePPO, family: Family, iterations: int, make: MakeNetwork) -> MetaAlgorithm:
+    """PPO over the whole lifetime. make: (width of the inputs, key) -> network, as `RecurrentAgent` describes it."""
+    chunk_steps = settings.chunk_steps
+    init_network, network_of = functional(_sized(settings, family, make))
     agent = RecurrentAgent(network_of, family.observation_space, family.action_space, bool(chunk_steps))
     optimiser = settings.optimiser(iterations)
 
@@ -170,6 +174,21 @@ def recurrent_ppo(
         return PolicyState(after, optimiser_state), info | {"explained_variance": explained_variance(value, target)}
 
     return MetaAlgorithm(Adapter(agent.begin, agent.act, keep_adapted), init, update, segments=True)
+
+
+def _sized(settings: LifetimePPO, family: Family, make: MakeNetwork) -> Callable[[Key], Any]:
+    """(key) -> a network for the inputs of `family`, behind an episodic memory if the settings want one."""
+    size_in, width = size_of_all(family.observation_space, family.action_space), settings.recall
+    if width is None:
+        return lambda key: make(size_in, key)
+    shape, size_obs = settings.shape(family), flat_size(family.observation_space)
+
+    def recalling(key: Key) -> Recalling:
+        key_recall, key_network = jax.random.split(key)
+        recall = Recall(size_in, size_obs, width, shape.stages * shape.steps, key=key_recall)
+        return Recalling(recall, make, size_in, key=key_network)
+
+    return recalling
 
 
 def _advantages(

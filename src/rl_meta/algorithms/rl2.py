@@ -42,4 +42,4 @@ class RL2(LifetimePPO):
             return GRU(size_in, self.memory, span=self.memory_span, key=key)
 
         make = network_with(make_memory, family, encoder=self.encoder, heads=self.heads)
-        return recurrent_ppo(self, family, iterations, make, chunk_steps=self.chunk_steps)
+        return recurrent_ppo(self, family, iterations, make)

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from rl_meta.algorithms.base import MetaAlgorithm, Shape
 from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo
-from rl_meta.errors import UserError, unknown
+from rl_meta.errors import unknown
 from rl_meta.policies.attention import Attention
 from rl_meta.policies.linear_recurrence import LinearRecurrence
 from rl_meta.policies.transformer import MemoryLayer, ResidualMemory
@@ -49,12 +49,8 @@ class Transformer(LifetimePPO):
         """As of every `LifetimePPO`."""
         if self.layer not in get_args(Layer):
             raise unknown("layer", self.layer, get_args(Layer))
-        for name in ("segment_episodes", "chunk_steps"):
-            if self.layer == "attention" and getattr(self, name):
-                raise UserError(
-                    f"attention learns from whole lifetimes, got {name} {getattr(self, name)}; "
-                    "leave it out, or use layer 'linear-recurrence'"
-                )
+        if self.layer == "attention":
+            self.learn_from_whole_lifetimes("attention", "leave it out, or use layer 'linear-recurrence'")
         return super().shape(family)
 
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
@@ -72,4 +68,4 @@ class Transformer(LifetimePPO):
             return ResidualMemory(size_in, self.width, make_layer, blocks=self.blocks, hidden=2 * self.width, key=key)
 
         make = network_with(make_memory, family, encoder=self.encoder, heads=self.heads)
-        return recurrent_ppo(self, family, iterations, make, chunk_steps=self.chunk_steps)
+        return recurrent_ppo(self, family, iterations, make)

@@ -1,7 +1,7 @@
 """Networks that choose actions and estimate values, from vectors."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -30,6 +30,8 @@ class SequenceMemory(Protocol):
 
 MakeMemory = Callable[[int, Key], SequenceMemory]
 """(width of the inputs, key) -> memory."""
+MakeNetwork = Callable[[int, Key], Any]
+"""(width of the inputs, key) -> a network with a memory, such as `RecurrentActorCritic`."""
 
 
 class FeedForwardActorCritic(eqx.Module):

@@ -1,0 +1,84 @@
+"""The episodic memory: what it finds, and that it finds the same whether a lifetime is lived or looked back on."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_meta.algorithms.hypernetwork import Hypernetwork
+from rl_meta.algorithms.rl2 import RL2
+from rl_meta.algorithms.transformer import Transformer
+from rl_meta.axes import tile
+from rl_meta.errors import UserError
+from rl_meta.policies.recall import SHARPNESS, Recall
+from rl_meta.tasks.bandit import Bandit
+
+ROUNDING = 1e-5
+STATES, OUTCOME, WIDTH, LENGTH, BATCH = 3, 2, 8, 7, 4
+VISITED = [0, 1, 0, 2, 1, 0, 0]
+
+
+def normal(seed, *shape):
+    return jnp.float32(np.random.default_rng(seed).normal(size=shape))
+
+
+def memory(sink=0.0, sharpness=SHARPNESS):
+    recall = Recall(STATES + OUTCOME, STATES, WIDTH, LENGTH, key=jax.random.key(0))
+    where = lambda recall: (recall.sink, recall.log_sharpness)
+    return eqx.tree_at(where, recall, (jnp.array(sink), jnp.log(sharpness)))
+
+
+def inputs():
+    """[LENGTH, BATCH, in] of lifetimes that visit the same states and differ in all else."""
+    states = jnp.broadcast_to(jax.nn.one_hot(jnp.array(VISITED), STATES)[:, None], (LENGTH, BATCH, STATES))
+    return jnp.concatenate([states, normal(1, LENGTH, BATCH, OUTCOME)], -1)
+
+
+def lived(recall, xs):
+    return jax.lax.scan(lambda state, x: recall.step(state, x), tile(recall.start(), BATCH), xs)[1]
+
+
+def test_what_is_found_looking_back_is_what_was_found_while_living():
+    recall, xs = memory(), jnp.concatenate([normal(2, LENGTH, BATCH, STATES), inputs()[..., STATES:]], -1)
+    np.testing.assert_allclose(recall.unroll(xs), lived(recall, xs), atol=ROUNDING)
+
+
+def test_a_sharp_memory_finds_the_mean_of_what_followed_in_the_same_state():
+    recall, xs = memory(sink=-30.0, sharpness=1e4), inputs()
+    found = recall.unroll(xs)
+    values = recall.value(xs[..., STATES:])
+    for now in range(1, LENGTH):
+        after = [then + 1 for then in range(now) if VISITED[then] == VISITED[now]]
+        if after:
+            np.testing.assert_allclose(found[now], values[jnp.array(after)].mean(0), atol=ROUNDING)
+
+
+def test_what_is_found_is_what_the_formula_says():
+    recall, xs = memory(sink=0.3, sharpness=1.7), inputs()
+    places, values = np.asarray(recall.key(xs[..., :STATES])), np.asarray(recall.value(xs[..., STATES:]))
+    for now in range(LENGTH):
+        distances = ((places[now] - places[:now]) ** 2).sum(-1)  # [earlier steps, BATCH]
+        weights = np.exp(-1.7 * distances / 2)
+        shares = weights / (weights.sum(0) + np.exp(0.3))
+        expected = (shares[..., None] * values[1 : now + 1]).sum(0)
+        np.testing.assert_allclose(recall.unroll(xs)[now], expected, atol=ROUNDING)
+
+
+def test_there_is_nothing_to_recall_in_the_first_step_of_a_lifetime():
+    np.testing.assert_array_equal(memory().unroll(inputs())[0], 0.0)
+
+
+def test_a_later_input_never_changes_what_was_found_before():
+    recall, xs = memory(), inputs()
+    before, after = recall.unroll(xs), recall.unroll(xs.at[4:].add(7.0))
+    np.testing.assert_array_equal(before[:4], after[:4])
+    assert np.abs(np.asarray(before[4:] - after[4:])).max() > 100 * ROUNDING
+
+
+@pytest.mark.parametrize("cls", [RL2, Transformer, Hypernetwork])
+@pytest.mark.parametrize("cut", ["segment_episodes", "chunk_steps"])
+def test_recall_refuses_lifetimes_in_parts(cls, cut):
+    method = cls(recall=4, lifetime_episodes=4, **{cut: 2})
+    with pytest.raises(UserError, match=rf"learns from whole lifetimes, got {cut} 2"):
+        method.build(Bandit(arms=2, pulls=2), 1)
