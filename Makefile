@@ -42,9 +42,10 @@ throughput: $(VENV)/.installed-dev
 	sh benchmarks/throughput/make_peers.sh
 	$(BIN)/python benchmarks/throughput/ratios.py
 
-# The README's tables, from benchmarks/results.
+# The README's tables and the pictures of docs/methods, from benchmarks/results.
 tables: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/tables.py
+	$(BIN)/python benchmarks/figures.py
 
 clean:
 	rm -rf $(VENV) .venv-peers-* .pytest_cache .ruff_cache .mypy_cache .cache
