@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FRAMEWORKS := .venv-frameworks
 
-.PHONY: install demo test check learning throughput tables clean
+.PHONY: install demo test frameworks check learning throughput tables clean
 
 # The package with its pinned dependencies.
 install: $(VENV)/.installed
@@ -22,9 +23,19 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 demo: $(VENV)/.installed
 	$(BIN)/rl-meta demo
 
-# The fast suite; a file's tests stay together, for what they share is compiled once.
+# The fast suite (a file's tests stay together, for what they share is compiled once), then that of frameworks.
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not learning' -q
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not learning and not frameworks' -q
+	$(MAKE) frameworks
+
+# The tests against Stable-Baselines3, PyTorch, TensorFlow and Ray, in an environment of their own (3 GB).
+frameworks: $(FRAMEWORKS)/.installed
+	$(FRAMEWORKS)/bin/python -m pytest -n 2 --dist worksteal -m 'frameworks and not learning' -q \
+	  $$(grep -rl --include='test_*.py' mark.frameworks tests)
+$(FRAMEWORKS)/.installed: pyproject.toml constraints.txt constraints-frameworks.txt
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install -qq --no-compile --constraint constraints-frameworks.txt --editable '.[frameworks]'
+	touch $@
 
 # The fast suite, lint, format and types.
 check: $(VENV)/.installed-dev
@@ -48,4 +59,4 @@ tables: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/figures.py
 
 clean:
-	rm -rf $(VENV) .venv-peers-* .pytest_cache .ruff_cache .mypy_cache .cache
+	rm -rf $(VENV) $(FRAMEWORKS) .venv-peers-* .pytest_cache .ruff_cache .mypy_cache .cache

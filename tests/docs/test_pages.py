@@ -40,11 +40,16 @@ def run_page(page, monkeypatch, tmp_path):
 
 
 NEEDS = {"stable-baselines3.md": "sb3_contrib"}
-"""Packages that a page's code imports and the tests do not install."""
+"""Packages that a page's code imports and the fast suite does not install."""
+WITH_CODE = [
+    pytest.param(name, marks=pytest.mark.frameworks if name in NEEDS else ())
+    for name, page in zip(NAMES, PAGES, strict=True)
+    if blocks(page, "python")
+]
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:(stable_baselines3|sb3_contrib)")
-@pytest.mark.parametrize("name", [name for name, page in zip(NAMES, PAGES, strict=True) if blocks(page, "python")])
+@pytest.mark.parametrize("name", WITH_CODE)
 def test_the_code_of_a_page_runs(name, monkeypatch, tmp_path):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])

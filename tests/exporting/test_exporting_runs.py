@@ -39,7 +39,7 @@ def test_the_command_writes_the_agent_of_the_seed_asked_for(run, tmp_path, monke
     agent.begin_task(0)
     for reward in (0.0, 1.0, 1.0):
         assert begun.act(0, reward, deterministic=True) == agent.act(0, reward, deterministic=True)
-    np.testing.assert_allclose(begun._last["extras_decision_value"], agent._last[1].decision.value, rtol=1e-5)
+    np.testing.assert_allclose(begun._last["extras_decision_value"], agent._ledger.extras.decision.value, rtol=1e-5)
 
 
 def test_the_default_directory_is_in_the_run(run, capsys):

@@ -13,8 +13,8 @@ RUNTIMES = [
     for to in ("tensorflow", "torch")
 ]
 CASES = [("rl2", "discrete"), ("hypernetwork", "continuous"), ("transformer", "continuous"), ("maml", "continuous")]
-pytestmark = pytest.mark.filterwarnings("ignore")
-"""Of the packages' own."""
+pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("ignore")]
+"""Warnings are the packages' own."""
 
 
 @pytest.mark.parametrize("to", RUNTIMES)

@@ -29,7 +29,7 @@ from rl_meta.integrations.sb3 import ALGORITHMS, SB3Learner  # noqa: E402
 from rl_meta.integrations.sb3_envs import LifetimeVecEnv, TaskVecEnv  # noqa: E402
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning")
+pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("ignore:.*:UserWarning")]
 ARMS = OneArmPays(end=0.3, horizon=6)
 FAST = {
     **{name: {"n_steps": 16, "batch_size": 16} for name in ("PPO", "TRPO")},

@@ -13,10 +13,10 @@ from gymnasium import spaces
 
 from rl_meta.algorithms.base import Adapter, Shape, birth_keys, keep_adapted, stage_keys, without_a_key
 from rl_meta.axes import select
-from rl_meta.collection.device import first_inputs
+from rl_meta.collection.ledger import Ledger, observed
 from rl_meta.errors import UserError
 from rl_meta.policies.spaces import into_space, no_action
-from rl_meta.types import Array, Inputs, Key, PyTree, Step
+from rl_meta.types import Array, Inputs, Key, PyTree
 
 
 class PredictState(NamedTuple):
@@ -61,12 +61,9 @@ class Agent:
         self._adapted, memory = self._begin(birth_keys(key)[0], self._params)
         self._unborn = memory
         self._memories = [memory] * self._shape.copies
-        self._inputs: Inputs | None = None
+        self._ledger = Ledger(self._shape, self.action_space, learns=self._adapter.learn is not keep_adapted)
         self._settled = False
-        self._last: tuple[PyTree, PyTree] = ((), ())
-        self._steps: list[list[Step]] = [[]]
-        self._stage = self._time = self._copy = 0
-        self._stage_keys = self._keys(key, self._stage)
+        self._stage_keys = self._keys(key, 0)
 
     def act(
         self,
@@ -97,19 +94,18 @@ class Agent:
         """
         if self._key is None:
             raise UserError("no task has begun: call begin_task(seed=...) before act")
-        obs = _as_in(self.observation_space, observation)
-        if self._inputs is None:
-            self._inputs = first_inputs(obs, no_action(self.action_space))
-        elif self._settled:
-            self._inputs, self._settled = self._inputs._replace(obs=obs), False
+        obs, ledger = observed(self.observation_space, observation), self._ledger
+        if ledger.inputs is None or self._settled:
+            ledger.observe(obs)
+            self._settled = False
         else:
-            final = obs if final_observation is None else _as_in(self.observation_space, final_observation)
-            self._go_on(self._inputs, obs, final, float(reward), ended=(bool(terminated), bool(truncated)))
+            final = obs if final_observation is None else observed(self.observation_space, final_observation)
+            self._go_on(obs, final, reward, ended=(bool(terminated), bool(truncated)))
         act = self._act_best if deterministic else self._act
-        key, memory = self._stage_keys[0][self._copy, self._time, 0], self._memories[self._copy]
-        memory, action, extras = act(key, self._params, self._adapted, memory, self._inputs)
-        self._memories[self._copy] = memory
-        self._last = action, extras
+        key, memory = self._stage_keys[0][ledger.copy, ledger.time, 0], self._memories[ledger.copy]
+        memory, action, extras = act(key, self._params, self._adapted, memory, ledger.inputs)
+        self._memories[ledger.copy] = memory
+        ledger.acted(action, extras)
         return np.asarray(into_space(self.action_space, action))
 
     def settle(
@@ -134,42 +130,23 @@ class Agent:
         Raises:
             UserError: there was no action.
         """
-        if self._key is None or self._inputs is None or self._settled:
+        if self._key is None or self._ledger.inputs is None or self._settled:
             raise UserError("nothing to settle: call begin_task and act before settle")
-        final = _as_in(self.observation_space, final_observation)
-        self._go_on(self._inputs, final, final, float(reward), ended=(bool(terminated), bool(truncated)))
+        final = observed(self.observation_space, final_observation)
+        self._go_on(final, final, reward, ended=(bool(terminated), bool(truncated)))
         self._settled = True
         one = lambda x: np.asarray(x)[None]
-        return PredictState(jax.tree.map(one, self._memories[self._copy]), one(self._last[0]), np.ones(1, np.int32))
+        memory = jax.tree.map(one, self._memories[self._ledger.copy])
+        return PredictState(memory, one(self._ledger.action), np.ones(1, np.int32))
 
-    def _go_on(self, inputs: Inputs, obs: PyTree, final: PyTree, reward: float, *, ended: tuple[bool, bool]) -> None:
+    def _go_on(self, obs: PyTree, final: PyTree, reward: float, *, ended: tuple[bool, bool]) -> None:
         """Record what the last action led to; learn where that ended the stage. ended: terminated, truncated."""
-        terminated, truncated = ended
-        done = terminated or truncated
-        ends = self._time == self._shape.steps - 1
-        cut = (truncated or (ends and self._shape.restart)) and not terminated
-        action, extras = self._last
-        result = final if done else obs
-        outcome = jnp.float32(reward), result, jnp.array(terminated), jnp.array(cut)
-        if self._adapter.learn is not keep_adapted:
-            self._steps[-1].append(Step(inputs, action, extras, *outcome))
-        self._inputs = Inputs(obs, jnp.array(terminated or cut), action, jnp.float32(reward), result)
-        self._time += 1
-        if ends:
-            self._time, self._copy = 0, self._copy + 1
-            self._steps.append([])
-        if self._copy == self._shape.copies:
-            self._end_stage()
-
-    def _end_stage(self) -> None:
-        if self._adapter.learn is not keep_adapted:
-            stack = lambda *x: jnp.stack(x)
-            copies = [jax.tree.map(stack, *steps) for steps in self._steps[:-1]]
-            steps = jax.tree.map(stack, *copies)
+        if not self._ledger.follow(obs, final, float(reward), ended=ended):
+            return
+        steps = self._ledger.end_stage()
+        if steps is not None:
             self._adapted = self._learn(self._stage_keys[1], self._params, self._adapted, steps)
-        self._copy, self._steps = 0, [[]]
-        self._stage += 1
-        self._stage_keys = self._keys(self._key, self._stage)
+        self._stage_keys = self._keys(self._key, self._ledger.stage)
 
     def predict(
         self,
@@ -236,22 +213,6 @@ def _act_each(
     return jax.vmap(one)(jnp.arange(len(calls)), memory, inputs, calls)
 
 
-def _as_in(space: spaces.Space, observation: Any) -> PyTree:
-    """The observation as arrays of the space's shape and type."""
-    if isinstance(space, spaces.Dict):
-        missing = set(space.keys()) - set(observation)
-        if missing:
-            raise UserError(f"the observation lacks {', '.join(sorted(missing))}")
-        return {name: _as_in(part, observation[name]) for name, part in space.items()}
-    try:
-        array = jnp.asarray(np.asarray(observation, np.float32 if isinstance(space, spaces.Box) else np.int32))
-    except (TypeError, ValueError):
-        raise UserError(f"an observation must be numbers of {space}, got {observation!r}") from None
-    if array.shape != (space.shape or ()):
-        raise UserError(f"an observation must have the shape {space.shape} of {space}, got {array.shape}")
-    return array
-
-
 def _as_batch(space: spaces.Space, observation: Any) -> tuple[PyTree, bool]:
     """[n, ...] arrays, and whether it was a single observation."""
     observation = observation if isinstance(observation, dict) else np.asarray(observation)
@@ -261,7 +222,7 @@ def _as_batch(space: spaces.Space, observation: Any) -> tuple[PyTree, bool]:
         leaf, of = leaf[name], of[name]
     single = np.ndim(leaf) == len(of.shape or ())
     if single:
-        return jax.tree.map(lambda x: np.asarray(x)[None], _as_in(space, observation)), True
+        return jax.tree.map(lambda x: np.asarray(x)[None], observed(space, observation)), True
     count = len(leaf)
-    rows = [_as_in(space, jax.tree.map(lambda x, i=i: x[i], observation)) for i in range(count)]
+    rows = [observed(space, jax.tree.map(lambda x, i=i: x[i], observation)) for i in range(count)]
     return jax.tree.map(lambda *x: np.stack(x), *rows), False
