@@ -8,6 +8,7 @@ import jax
 from rl_meta.aggregation import aggregate, sweep
 from rl_meta.algorithms.base import MetaAlgorithm, Method, deterministic
 from rl_meta.collection.agent import Agent
+from rl_meta.collection.cluster import Cluster
 from rl_meta.comparison import evaluate
 from rl_meta.errors import UserError
 from rl_meta.exporting.artefact import check_target, write_artefact
@@ -26,7 +27,7 @@ from rl_meta.types import PyTree
 __all__ = ["aggregate", "evaluate", "export", "load", "report", "resume", "sweep", "train", "train_learner"]
 
 
-def train(
+def train(  # noqa: PLR0913 (all of them are the caller's to choose)
     family: str | Family,
     method: str | Method = "rl2",
     *,
@@ -34,6 +35,10 @@ def train(
     steps: int = RunConfig.steps,
     seed: int = RunConfig.seed,
     seeds: int = RunConfig.seeds,
+    collectors: int = 0,
+    ray: str | None = None,
+    collector_cpus: float = Cluster.cpus,
+    collector_gpus: float = Cluster.gpus,
     report: Report = lambda line: None,
 ) -> Path:
     """Meta-train a method on a family.
@@ -45,17 +50,31 @@ def train(
         steps: environment steps over all lifetimes, per seed.
         seed: the first seed.
         seeds: how many seeds to train at once.
+        collectors: how many other processes live the lifetimes; 0: this one does.
+        ray: whose actors they are: the address of a Ray cluster, `auto`, or `local`. None: processes of this machine.
+        collector_cpus: of Ray's, per collector.
+        collector_gpus: of Ray's, per collector.
         report: called with every line of metrics.
 
     Returns:
         The run directory.
 
     Raises:
-        UserError: unknown names, settings out of range, a directory with another run, divergence.
+        UserError: unknown names, settings out of range, a directory with another run, divergence, no such cluster.
     """
     config = RunConfig(families.make(family), methods.make(method), steps=steps, seed=seed, seeds=seeds)
-    train_run(config, Path(out), report=report)
+    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus)
+    train_run(config, Path(out), cluster=cluster, report=report)
     return Path(out)
+
+
+def _cluster(collectors: int, ray: str | None, cpus: float, gpus: float) -> Cluster | None:
+    """Who lives the lifetimes; None: this process."""
+    if collectors:
+        return Cluster(collectors, ray, cpus, gpus)
+    if ray is not None:
+        raise UserError(f"Ray at {ray} is to do what? Say how many collectors: --collectors N")
+    return None
 
 
 def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
@@ -103,18 +122,24 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
 def resume(
     run: str | Path,
     *,
+    collectors: int = 0,
+    ray: str | None = None,
+    collector_cpus: float = Cluster.cpus,
+    collector_gpus: float = Cluster.gpus,
     report: Report = lambda line: None,
     family: Family | None = None,
     method: Method | None = None,
 ) -> Path:
     """Continue a run that was stopped, to the same numbers as if it had not been.
 
-    A family or method of your own has to be given again: nothing is imported because a file says so.
+    A family or method of your own has to be given again: nothing is imported because a file says so. Whether there are
+    collectors, and how many, is said again too: as many as before for the same numbers bit for bit.
     """
     if (Path(run) / PROVENANCE).exists():
         raise UserError(f"{run} is merged from other runs: it has no optimiser and no lifetimes to go on with")
     config = read_config(Path(run) / "config.json", family=family, method=method)
-    train_run(config, Path(run), report=report)
+    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus)
+    train_run(config, Path(run), cluster=cluster, report=report)
     return Path(run)
 
 
