@@ -93,7 +93,7 @@ def test_ray_without_collectors_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main(["train", "bandit", "rl2", "--ray", "local", "--out", str(tmp_path / "run")])
     assert end.value.code == 2
-    assert "Say how many collectors: --collectors N" in capsys.readouterr().err
+    assert "Ray at 'local' needs to be told for how many collectors: --collectors N" in capsys.readouterr().err
 
 
 def test_where_ray_is_missing_the_extra_is_named(tmp_path, monkeypatch):

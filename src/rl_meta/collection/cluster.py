@@ -31,7 +31,7 @@ Leaves = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Cluster:
-    """Who lives the lifetimes of a run. It is no part of the run's configuration: any other crew may go on with it."""
+    """Who lives the lifetimes of a run, or does other work. It is no part of a run's configuration."""
 
     collectors: Count
     """In how many parts the tasks of an iteration are lived, each by one collector."""

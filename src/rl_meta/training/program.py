@@ -19,7 +19,6 @@ from rl_meta.collection.device import device_collector
 from rl_meta.collection.host import HostLives
 from rl_meta.errors import UserError
 from rl_meta.policies.spaces import blank
-from rl_meta.settings import check_settings
 from rl_meta.tasks.base import DeviceFamily, Family, Transition, draw_tasks
 from rl_meta.tasks.envs import HostFamily, on_device, on_host
 from rl_meta.tasks.wrappers import Wrapped
@@ -118,7 +117,6 @@ def cluster_program(config: RunConfig, cluster: Cluster) -> HostProgram:
     Raises:
         UserError: settings that do not go together, no such cluster, or Ray is not installed.
     """
-    check_settings(cluster)
     family, shape, method = config.method.view(config.family), config.shape, config.method
     if cluster.collectors > method.meta_batch_size:
         raise UserError(
