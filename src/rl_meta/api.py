@@ -1,5 +1,7 @@
 """What the package offers in Python: train, evaluate, load, report, aggregate, export; the same on the command line."""
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,15 @@ import jax
 from rl_meta.aggregation import aggregate, sweep
 from rl_meta.algorithms.base import MetaAlgorithm, Method, deterministic
 from rl_meta.collection.agent import Agent
+from rl_meta.collection.cluster import Cluster, crew_of
 from rl_meta.comparison import evaluate
 from rl_meta.errors import UserError
 from rl_meta.exporting.artefact import check_target, write_artefact
 from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
-from rl_meta.integrations.foreign import ForeignReptile, meta_train
+from rl_meta.integrations.foreign import ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of
-from rl_meta.settings import to_plain
+from rl_meta.settings import check_settings, to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig, read_config
@@ -26,7 +29,7 @@ from rl_meta.types import PyTree
 __all__ = ["aggregate", "evaluate", "export", "load", "report", "resume", "sweep", "train", "train_learner"]
 
 
-def train(
+def train(  # noqa: PLR0913 (all of them are the caller's to choose)
     family: str | Family,
     method: str | Method = "rl2",
     *,
@@ -34,6 +37,10 @@ def train(
     steps: int = RunConfig.steps,
     seed: int = RunConfig.seed,
     seeds: int = RunConfig.seeds,
+    collectors: int = 0,
+    ray: str | None = None,
+    collector_cpus: float = Cluster.cpus,
+    collector_gpus: float = Cluster.gpus,
     report: Report = lambda line: None,
 ) -> Path:
     """Meta-train a method on a family.
@@ -45,17 +52,35 @@ def train(
         steps: environment steps over all lifetimes, per seed.
         seed: the first seed.
         seeds: how many seeds to train at once.
+        collectors: how many other processes live the lifetimes; 0: this one does.
+        ray: whose actors they are: the address of a Ray cluster, `auto`, or `local`. None: processes of this machine.
+        collector_cpus: of Ray's, per collector.
+        collector_gpus: of Ray's, per collector.
         report: called with every line of metrics.
 
     Returns:
         The run directory.
 
     Raises:
-        UserError: unknown names, settings out of range, a directory with another run, divergence.
+        UserError: unknown names, settings out of range, a directory with another run, divergence, no such cluster.
     """
     config = RunConfig(families.make(family), methods.make(method), steps=steps, seed=seed, seeds=seeds)
-    train_run(config, Path(out), report=report)
+    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus)
+    train_run(config, Path(out), cluster=cluster, report=report)
     return Path(out)
+
+
+def _cluster(
+    count: int, ray: str | None, cpus: float = Cluster.cpus, gpus: float = Cluster.gpus, *, name: str = "collectors"
+) -> Cluster | None:
+    """Who does the work; None: this process."""
+    if count:
+        cluster = Cluster(count, ray, cpus, gpus)
+        check_settings(cluster)
+        return cluster
+    if ray is not None:
+        raise UserError(f"Ray at {ray!r} needs to be told for how many {name}: --{name} N")
+    return None
 
 
 def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
@@ -68,6 +93,8 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
     seed: int = 0,
     n_envs: int = 8,
     settings: dict[str, Any] | None = None,
+    workers: int = 0,
+    ray: str | None = None,
     report: Report = lambda line: None,
 ) -> Path:
     """Meta-train a learner of another library by aggregation.
@@ -81,6 +108,8 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
         seed: decides all randomness.
         n_envs: environments in a task.
         settings: of the learner, as its library calls them.
+        workers: how many other processes learn in the tasks side by side; 0: this one does, one after the other.
+        ray: whose actors they are: the address of a Ray cluster, `auto`, or `local`. None: processes of this machine.
         report: called with a line of metrics per iteration.
 
     Returns:
@@ -90,31 +119,42 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
         UserError: unknown names or settings, a missing extra, a directory that is not empty.
     """
     made = families.make(family)
-    begun = learner_of(learner, made, n_envs=n_envs, seed=seed, settings=settings or {})
+    make = partial(learner_of, learner, made, n_envs=n_envs, seed=seed, settings=settings or {})
+    begun = make()
     about = {
         "family": {"name": families.name_of(made) or type(made).__name__, **to_plain(made)},
         "learner": {"name": learner, "n_envs": n_envs, **(settings or {})},
     }
-    return meta_train(
-        begun, made, method or ForeignReptile(), out=Path(out), steps=steps, seed=seed, about=about, report=report
-    )
+    outer = method or ForeignReptile()
+    how: dict[str, Any] = {"steps": steps, "seed": seed, "about": about, "report": report}
+    cluster = _cluster(workers, ray, name="workers")
+    if cluster is None:
+        return meta_train(begun, made, outer, out=Path(out), **how)
+    with closing(crew_of(cluster, partial(lessons_of, make))) as crew:
+        return meta_train(begun, made, outer, out=Path(out), crew=crew, **how)
 
 
 def resume(
     run: str | Path,
     *,
+    collectors: int = 0,
+    ray: str | None = None,
+    collector_cpus: float = Cluster.cpus,
+    collector_gpus: float = Cluster.gpus,
     report: Report = lambda line: None,
     family: Family | None = None,
     method: Method | None = None,
 ) -> Path:
     """Continue a run that was stopped, to the same numbers as if it had not been.
 
-    A family or method of your own has to be given again: nothing is imported because a file says so.
+    A family or method of your own has to be given again: nothing is imported because a file says so. Whether there are
+    collectors, and how many, is said again too: as many as before for the same numbers bit for bit.
     """
     if (Path(run) / PROVENANCE).exists():
         raise UserError(f"{run} is merged from other runs: it has no optimiser and no lifetimes to go on with")
     config = read_config(Path(run) / "config.json", family=family, method=method)
-    train_run(config, Path(run), report=report)
+    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus)
+    train_run(config, Path(run), cluster=cluster, report=report)
     return Path(run)
 
 

@@ -1,14 +1,21 @@
 """The outer loop over a learner that is known in closed form: it moves half-way to its task's number."""
 
 import json
+import os
+import signal
+from contextlib import closing, suppress
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rl_meta
 from rl_meta.cli import main
+from rl_meta.collection.crew import Crew
+from rl_meta.collection.processes import Processes
 from rl_meta.errors import UserError
-from rl_meta.integrations.foreign import ForeignLearner, ForeignReptile, meta_train
+from rl_meta.integrations.foreign import ForeignLearner, ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of
 from rl_meta.tasks.probes import AimAt
 
@@ -85,6 +92,54 @@ def test_weighting_by_return_needs_returns(tmp_path):
 def test_settings_out_of_range_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"outer_rate must be in \[0, 1\], got 2"):
         trained(tmp_path, HalfWay(), steps=40, outer_rate=2.0)
+
+
+class Wavering(HalfWay):
+    """Draws numbers, which no task may hand on to the next one."""
+
+    random = np.random.default_rng(0)
+
+    def reseed(self, seed):
+        self.random = np.random.default_rng(seed)
+
+    def learn(self, task, steps):
+        die_once()
+        super().learn(task, steps)
+        self.x += np.float32(self.random.normal())
+        return float(self.random.normal())
+
+
+def die_once():
+    """Where $GRAVE is a file that is not there, the first one to get here makes it and ends its process."""
+    if "GRAVE" in os.environ:
+        with suppress(FileExistsError):
+            Path(os.environ["GRAVE"]).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def taught_by(make, workers, out):
+    made = ForeignReptile(meta_batch_size=4, task_steps=10, outer_anneal_to=1.0, weighting="return")
+    with closing(Crew(Processes(partial(lessons_of, make)), workers)) as crew:
+        meta_train(make(), AimAt(), made, out=out, steps=80, seed=2, crew=crew)
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return float((out / "model.zip").read_text()), lines
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["all workers live", "one dies"])
+def test_any_number_of_workers_learns_the_same(dies, tmp_path, monkeypatch):
+    out = trained(tmp_path, Wavering(), steps=80, weighting="return")
+    alone = float((out / "model.zip").read_text())
+    if dies:
+        monkeypatch.setenv("GRAVE", str(tmp_path / "grave"))
+    x, lines = taught_by(Wavering, 2, tmp_path / "two")
+    assert [line["worker_deaths"] for line in lines] == [int(dies)] * 2
+    assert [line["tasks_done_again"] for line in lines] == [int(dies)] * 2
+    assert x == alone
+
+
+def test_a_learner_that_cannot_be_reseeded_is_refused_by_workers(tmp_path):
+    with pytest.raises(UserError, match="HalfWay has no `reseed`"):
+        taught_by(HalfWay, 1, tmp_path / "one")
 
 
 def test_an_unknown_library_is_named(tmp_path):

@@ -25,6 +25,7 @@ torch = pytest.importorskip("torch")
 from stable_baselines3.common.evaluation import evaluate_policy  # noqa: E402
 from stable_baselines3.common.vec_env import VecMonitor  # noqa: E402
 
+from rl_meta.integrations.foreign import ForeignReptile  # noqa: E402
 from rl_meta.integrations.sb3 import ALGORITHMS, SB3Learner  # noqa: E402
 from rl_meta.integrations.sb3_envs import LifetimeVecEnv, TaskVecEnv  # noqa: E402
 
@@ -256,3 +257,19 @@ def test_evaluate_policy_takes_our_agent():
     assert len(returns) == 6
     assert returns == pytest.approx(lengths), "cartpole pays 1 per step"
     assert isinstance(agent.action_space, spaces.Discrete)
+
+
+# ---------------------------------------------------------------------------------------- workers
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("name", ["PPO", "DQN"])
+def test_tasks_are_learned_the_same_on_workers_as_one_after_the_other(name, tmp_path):
+    _, family = small(name)
+    method, settings = ForeignReptile(meta_batch_size=3, task_steps=64), {"policy_kwargs": {"net_arch": [8]}}
+    how = {"steps": 300, "n_envs": 2, "settings": {**FAST[name], **settings}}
+    alone = rl_meta.train_learner(family, f"sb3:{name}", method, out=tmp_path / "alone", **how)
+    side = rl_meta.train_learner(family, f"sb3:{name}", method, out=tmp_path / "side", workers=2, **how)
+    ours, theirs = (ALGORITHMS[name].load(run / "model.zip").policy.state_dict() for run in (side, alone))
+    for part, x in ours.items():
+        np.testing.assert_array_equal(x, theirs[part], err_msg=part)

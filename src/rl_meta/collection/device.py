@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from rl_meta.algorithms.base import Adapter, Shape, birth_keys, stage_keys
 from rl_meta.axes import select, strongly_typed, tile
-from rl_meta.collection.base import Collector
+from rl_meta.collection.base import Collector, keys_of_each
 from rl_meta.policies.spaces import into_space, no_action
 from rl_meta.tasks.base import DeviceFamily
 from rl_meta.types import Array, Inputs, Key, Lifetimes, Live, PyTree, Step
@@ -55,8 +55,7 @@ def device_collector(adapter: Adapter, family: DeviceFamily, shape: Shape) -> Co
         return Live(live.key, live.task, live.stage + 1, adapted, memory, inputs, env), steps
 
     def begin(key: Key, params: PyTree, tasks: PyTree) -> Live:
-        keys = jax.random.split(key, len(jax.tree.leaves(tasks)[0]))
-        return jax.vmap(partial(be_born, params))(keys, tasks)
+        return jax.vmap(partial(be_born, params))(keys_of_each(key, tasks), tasks)
 
     def collect(key: Key, params: PyTree, live: Live, tasks: PyTree) -> tuple[Live, Lifetimes]:
         start = select(live.stage >= shape.stages, begin(key, params, tasks), live)

@@ -15,7 +15,7 @@ import numpy as np
 
 from rl_meta.algorithms.base import Adapter, Shape, birth_keys, keep_adapted, stage_keys
 from rl_meta.axes import select, tile
-from rl_meta.collection.base import Collector
+from rl_meta.collection.base import Collector, keys_of_each
 from rl_meta.policies.spaces import into_space, no_action
 from rl_meta.tasks.envs import HostFamily, seeds_of
 from rl_meta.types import Array, Inputs, Key, Lifetimes, Live, PyTree, Step
@@ -34,6 +34,8 @@ class HostLives:
     that are all over.
     """
 
+    portable = False
+
     def __init__(self, adapter: Adapter, family: HostFamily, shape: Shape) -> None:
         self._agent, self._family, self._shape = _compiled(adapter, family, shape), family, shape
         self._parts: list[_Part] = []
@@ -42,15 +44,16 @@ class HostLives:
 
     def begin(self, key: Key, params: PyTree, tasks: PyTree) -> Live:
         """See `Collector`."""
-        return self._be_born(jax.random.split(key, _count(tasks)), params, tasks)
+        return self._be_born(keys_of_each(key, tasks), params, tasks)
 
     def collect(self, key: Key, params: PyTree, live: Live, tasks: PyTree) -> tuple[Live, Lifetimes]:
         """See `Collector`. A lifetime whose environment died is replaced by a copy of another one."""
-        over = np.asarray(live.stage >= self._shape.stages)
-        start = self._be_born(jax.random.split(key, len(over)), params, tasks, live, over) if over.any() else live
+        over, keys = np.asarray(live.stage >= self._shape.stages), keys_of_each(key, tasks)
+        start = self._be_born(keys, params, tasks, live, over) if over.any() else live
         end, steps, lost, _ = self._live_on(params, start)
         if lost.all():
-            return self.collect(jax.random.fold_in(key, 0), params, _all_over(end, self._shape), tasks)
+            others = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
+            return self.collect(others, params, _all_over(end, self._shape), tasks)
         lifetimes = Lifetimes(start, steps, end, end.stage >= self._shape.stages)
         if lost.any():
             whole = np.flatnonzero(~lost)
@@ -69,6 +72,10 @@ class HostLives:
             _, steps, lost, measured = self._live_on(params, self._be_born(keys, params, tasks))
             if not lost.any():
                 return steps, measured
+
+    def counts(self) -> dict[str, int]:
+        """Lifetimes that were left out because their environment died."""
+        return {"lost_lifetimes": self.lost}
 
     def close(self) -> None:
         """Close the environments."""
@@ -222,10 +229,6 @@ def _in_turn(lives: Sequence[Generator[None, None, Any]]) -> list[Any]:
                 except StopIteration as stop:
                     returned[index] = stop.value
     return [returned[index] for index in range(len(lives))]
-
-
-def _count(tasks: PyTree) -> int:
-    return len(jax.tree.leaves(tasks)[0])
 
 
 def _joined(trees: Sequence[PyTree]) -> PyTree:

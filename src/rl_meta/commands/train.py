@@ -2,13 +2,14 @@
 
 import json
 import re
-from dataclasses import dataclass, make_dataclass, replace
+from dataclasses import make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from rl_meta import api
+from rl_meta.collection.cluster import Cluster
 from rl_meta.commands.progress import stoppable, training_bar
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig
@@ -27,13 +28,27 @@ VARY = [
 ]
 """The option of families of Gymnasium's environments, for every parameter."""
 
+_about = lambda kind, text: Annotated[kind, tyro.conf.arg(help=text)]
+CLUSTER = [
+    ("collectors", _about(int, "Other processes that live the lifetimes; 0: this one does."), 0),
+    ("ray", _about(str | None, "Whose actors they are: a Ray cluster's ADDRESS, auto, or local."), None),
+    ("collector_cpus", _about(float, "Of Ray's, per collector."), Cluster.cpus),
+    ("collector_gpus", _about(float, "Of Ray's, per collector."), Cluster.gpus),
+]
+"""The options that say who lives the lifetimes."""
+
+
+def _chosen(options: Any) -> dict[str, Any]:
+    """What was chosen of `CLUSTER`."""
+    return {name: getattr(options, name) for name, _, _ in CLUSTER}
+
 
 def run(words: list[str]) -> None:
     """Train, say where the run is."""
     if "--resume" in words or any(word.startswith("--resume=") for word in words):
-        resumed = tyro.cli(ResumeOptions, args=words, prog="rl-meta train")
+        resumed: Any = tyro.cli(ResumeOptions, args=words, prog="rl-meta train")
         with training_bar() as say:
-            stoppable(lambda: api.resume(resumed.resume, report=say), resumed.resume)
+            stoppable(lambda: api.resume(resumed.resume, report=say, **_chosen(resumed)), resumed.resume)
         _say_trained(resumed.resume, as_json=resumed.json)
         return
     if any(word.split("=")[0] == "--learner" for word in words):
@@ -53,6 +68,7 @@ def run(words: list[str]) -> None:
                 seed=options.seed,
                 seeds=options.seeds,
                 report=say,
+                **_chosen(options),
             ),
             out,
         )
@@ -63,14 +79,16 @@ def _say_trained(run: Path, *, as_json: bool) -> None:
     print(json.dumps({"run": str(run)}) if as_json else f"trained: {run}   next: rl-meta evaluate {run}")
 
 
-@dataclass(frozen=True)
-class ResumeOptions:
-    """Continue a run that was stopped, to the same numbers as if it had not been."""
-
-    resume: Path
-    """The run directory."""
-    json: bool = False
-    """Print where the run is as one JSON object."""
+ResumeOptions = make_dataclass(
+    "ResumeOptions",
+    [
+        ("resume", _about(Path, "The run directory.")),
+        ("json", _about(bool, "Print where the run is as one JSON object."), False),
+        *CLUSTER,
+    ],
+    namespace={"__doc__": "Continue a run that was stopped, to the same numbers as if it had not been."},
+    frozen=True,
+)
 
 
 def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
@@ -79,7 +97,9 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
     if len(names) < 2:
         print(
             "usage: rl-meta train FAMILY METHOD [--out DIR] [--steps N] [--seed S] [--seeds K] "
-            "[--family.FIELD V] [--method.FIELD V] [--vary NAME=LOW:HIGH]\n       rl-meta train --resume DIR\n"
+            "[--family.FIELD V] [--method.FIELD V] [--vary NAME=LOW:HIGH]\n"
+            "       rl-meta train FAMILY METHOD --collectors N [--ray ADDRESS|auto|local]\n"
+            "       rl-meta train --resume DIR\n"
             "       rl-meta train FAMILY reptile --learner sb3:PPO [--set NAME=VALUE]\n"
         )
         for kind in (families, methods):
@@ -102,6 +122,7 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
             ("seed", Annotated[int, tyro.conf.arg(help="The first seed.")], 0),
             ("seeds", Annotated[int, tyro.conf.arg(help="Seeds to train at once.")], 1),
             ("json", Annotated[bool, tyro.conf.arg(help="Print where the run is as one JSON object.")], False),
+            *CLUSTER,
             ("family", type(family), family),
             ("method", method, method()),
             *(VARY if hasattr(family, "set_task") else ()),

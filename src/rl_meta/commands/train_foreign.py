@@ -34,6 +34,8 @@ def run(words: list[str]) -> None:
             seed=options.seed,
             n_envs=options.n_envs,
             settings=dict(map(_setting, options.set)),
+            workers=options.workers,
+            ray=options.ray,
             report=say,
         )
     model = str(out / "model.zip")
@@ -50,6 +52,8 @@ def _options(name: str, words: list[str]) -> Any:
         ("learner", text(str, "sb3: and PPO, A2C, SAC, TD3, DQN, TRPO or QRDQN."), "sb3:PPO"),
         ("set", Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help=setting)], ()),
         ("n_envs", text(int, "Environments in a task."), 8),
+        ("workers", text(int, "Other processes that learn in the tasks side by side; 0: this one does."), 0),
+        ("ray", text(str | None, "Whose actors they are: a Ray cluster's ADDRESS, auto, or local."), None),
         ("out", text(Path | None, "Directory; default runs/FAMILY-reptile-LEARNER-N."), None),
         ("steps", text(int, "Environment steps over all tasks."), 1_000_000),
         ("seed", text(int, "Decides all randomness."), 0),

@@ -8,13 +8,15 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rl_meta.collection.crew import Crew, Work
 from rl_meta.errors import UserError, unknown
 from rl_meta.numerics.aggregation import return_weights, towards
 from rl_meta.settings import Count, Positive, Rate, check_settings, to_plain
@@ -46,12 +48,49 @@ class ForeignLearner(Protocol):
         """Write the model as its own library does."""
 
 
+@runtime_checkable
+class RepeatableLearner(ForeignLearner, Protocol):
+    """One whose learning in a task is a function of (parameters, task, seed), so that anybody may do it."""
+
+    def reseed(self, seed: int) -> None:
+        """After `set_parameters`: all that is drawn from now on follows from this."""
+
+
+class Lesson(NamedTuple):
+    """What a learner is to do in one task."""
+
+    task: PyTree
+    steps: int
+    seed: int
+
+
+def lessons_of(make: Callable[[], ForeignLearner]) -> Work:
+    """The work of a worker, with a learner of its own: (meta-model, lesson) -> model, return.
+
+    Raises:
+        UserError: a learner whose learning depends on what it has learned before.
+    """
+    learner = make()
+    if not isinstance(learner, RepeatableLearner):
+        raise UserError(f"{type(learner).__name__} has no `reseed`: it cannot learn on several workers, train without")
+    return partial(take, learner)
+
+
+def take(learner: ForeignLearner, theta: PyTree, lesson: Lesson) -> tuple[PyTree, float]:
+    """Learn in a task from the meta-model: the model that came of it, and what it earned."""
+    learner.set_parameters(theta)
+    if isinstance(learner, RepeatableLearner):
+        learner.reseed(lesson.seed)
+    earned = learner.learn(lesson.task, lesson.steps)
+    return learner.get_parameters(), earned
+
+
 @dataclass(frozen=True)
 class ForeignReptile:
     """Weights from which a learner of another library learns a new task fast."""
 
     meta_batch_size: Count = 8
-    """Tasks per iteration, one after the other."""
+    """Tasks per iteration."""
     task_steps: Count = 2048
     """Environment steps of learning in each."""
     outer_rate: Rate = 1.0
@@ -70,7 +109,7 @@ class ForeignReptile:
         return jnp.full(len(returns), 1 / len(returns))
 
 
-def meta_train(
+def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
     learner: ForeignLearner,
     family: Family,
     settings: ForeignReptile,
@@ -79,12 +118,14 @@ def meta_train(
     steps: int,
     seed: int = 0,
     about: dict[str, Any] | None = None,
+    crew: Crew | None = None,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Path:
     """Meta-train on the train split for about so many environment steps; write the model to OUT/model.zip.
 
-    OUT/learner.json says what it was made with, OUT/metrics.jsonl has a line per iteration. After Ctrl-C the model is
-    as the last whole iteration left it.
+    `crew` are workers whose work is `lessons_of` the same learner: tasks are learned on them side by side, to the same
+    numbers; None: one after the other in this process. OUT/learner.json says what it was made with, OUT/metrics.jsonl
+    has a line per iteration. After Ctrl-C the model is as the last whole iteration left it.
 
     Raises:
         UserError: settings out of range, or a directory that is not empty.
@@ -101,11 +142,12 @@ def meta_train(
     iterations = max(1, -(-steps // per_iteration))
     outer_step = jax.jit(towards)
     theta = learner.get_parameters()
+    teach = crew.do if crew else lambda theta, lessons: [take(learner, theta, lesson) for lesson in lessons]
     for iteration in range(iterations):
         began = time.monotonic()
         rate = settings.outer_rate * (1 - iteration / iterations * (1 - settings.outer_anneal_to))
         tasks = draw_tasks(family, jax.random.fold_in(jax.random.key(seed), iteration), settings.meta_batch_size)
-        models, returns = _learn_each(learner, theta, tasks, settings)
+        models, returns = zip(*teach(theta, _lessons(tasks, settings, seed, iteration)), strict=True)
         if settings.weighting == "return" and np.isnan(returns).any():
             raise UserError(f"no episode ended within {settings.task_steps} steps: give more task_steps")
         weights = settings.weights(jnp.asarray(returns))
@@ -121,6 +163,7 @@ def meta_train(
             "steps_per_second": speed,
             "return": [plain(float(np.mean(returns)))],
             "outer_rate": rate,
+            **({"worker_deaths": crew.deaths, "tasks_done_again": crew.redone} if crew else {}),
         }
         with (out / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -128,13 +171,11 @@ def meta_train(
     return out
 
 
-def _learn_each(
-    learner: ForeignLearner, theta: PyTree, tasks: PyTree, settings: ForeignReptile
-) -> tuple[list[PyTree], list[float]]:
-    """The models that came of learning in each of the tasks [N], and what they earned."""
-    models, returns = [], []
-    for index in range(settings.meta_batch_size):
-        learner.set_parameters(theta)
-        returns.append(learner.learn(jax.tree.map(lambda x, i=index: x[i], tasks), settings.task_steps))
-        models.append(learner.get_parameters())
-    return models, returns
+def _lessons(tasks: PyTree, settings: ForeignReptile, seed: int, iteration: int) -> list[Lesson]:
+    """One for each of the tasks [N]."""
+    tasks = jax.tree.map(np.asarray, tasks)
+    seeds = np.random.SeedSequence([seed, iteration]).generate_state(settings.meta_batch_size) >> 1
+    return [
+        Lesson(jax.tree.map(lambda x, i=index: x[i], tasks), settings.task_steps, int(seeds[index]))
+        for index in range(settings.meta_batch_size)
+    ]

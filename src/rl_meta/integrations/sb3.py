@@ -77,6 +77,13 @@ class SB3Learner:
                 part.state = defaultdict(dict)
         if getattr(self.model, "replay_buffer", None) is not None:
             self.model.replay_buffer.reset()  # type: ignore[attr-defined, unused-ignore]
+        self.model._n_updates = 0
+        if hasattr(self.model, "_n_calls"):  # by which targets are updated
+            self.model._n_calls = 0
+
+    def reseed(self, seed: int) -> None:
+        """See `RepeatableLearner`."""
+        self.model.set_random_seed(seed)
 
     def learn(self, task: PyTree, steps: int) -> float:
         """See `ForeignLearner`."""

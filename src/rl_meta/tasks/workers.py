@@ -7,7 +7,6 @@ goes only that they are to be taken, and that they are done.
 """
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from rl_meta.errors import UserError
 from rl_meta.tasks.envs import Envs, Outcome
 from rl_meta.tasks.shared_block import arrays_in, copied, layout_of, nameless_file, write
+from rl_meta.tasks.surroundings import surroundings
 from rl_meta.types import Key, PyTree
 
 MOST_DEATHS = 10
@@ -143,7 +143,7 @@ class _Worker:
         descriptors = theirs.fileno(), self._memory
         code = f"from rl_meta.tasks.workers import serve; serve{descriptors}"
         self._process = subprocess.Popen(
-            [sys.executable, "-c", code], pass_fds=descriptors, start_new_session=True, env=_environment()
+            [sys.executable, "-c", code], pass_fds=descriptors, start_new_session=True, env=surroundings()
         )
         theirs.close()
         self._pipe = Connection(ours.detach())
@@ -222,11 +222,6 @@ class _Worker:
         self._pipe.close()
         self._process.kill()
         self._process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """A worker finds the modules that this process finds."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def serve(descriptor: int, memory: int) -> None:

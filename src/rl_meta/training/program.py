@@ -1,18 +1,26 @@
-"""A run as the functions that `train_run` calls, where environments are on the host: compiled pieces, a Python loop."""
+"""A run as the functions that `train_run` calls, where lifetimes are lived outside of the learner's program.
 
+That is on the host, or by collectors: compiled pieces, and a Python loop.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rl_meta.collection.base import Collector
+from rl_meta.algorithms.base import Adapter, Shape
+from rl_meta.collection.base import Collector, Lives
+from rl_meta.collection.cluster import Cluster, ClusterLives, collecting, crew_of
 from rl_meta.collection.device import device_collector
 from rl_meta.collection.host import HostLives
+from rl_meta.errors import UserError
 from rl_meta.policies.spaces import blank
-from rl_meta.tasks.base import Transition, draw_tasks
-from rl_meta.tasks.envs import HostFamily
+from rl_meta.tasks.base import DeviceFamily, Family, Transition, draw_tasks
+from rl_meta.tasks.envs import HostFamily, on_device, on_host
 from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import TrainState, improve, trainer
@@ -39,38 +47,48 @@ class Program(Protocol):
         """Let go of the environments."""
 
 
-class HostProgram:
-    """The run of a family on the host. Seeds take turns, each with environments of its own."""
+LivesOf = Callable[[Adapter, Any, Shape, Collector], Lives]
+"""(adapter, family, shape, a collector in JAX with the same trees) -> where lifetimes are lived."""
 
-    def __init__(self, config: RunConfig, family: HostFamily) -> None:
+
+def on_this_host(adapter: Adapter, family: HostFamily, shape: Shape, imagined: Collector) -> Lives:  # noqa: ARG001
+    """By this process."""
+    return HostLives(adapter, family, shape)
+
+
+class HostProgram:
+    """A run as compiled pieces and a Python loop. Seeds take turns, each with lives of its own."""
+
+    def __init__(self, config: RunConfig, family: Family, lives_of: LivesOf = on_this_host) -> None:
         """family: as the method sees it."""
         method, self.shape = config.method, config.shape
         algorithm = method.build(family, config.iterations)
         algorithm = algorithm._replace(init=jax.jit(algorithm.init))
         sample = jax.jit(lambda key: draw_tasks(family, key, method.meta_batch_size))
         compiled = jax.jit(improve, static_argnums=(0, 1))
-        self.lives = [HostLives(algorithm.adapter, family, self.shape) for _ in range(config.seeds)]
+        imagined = device_collector(algorithm.adapter, blank_of(family), self.shape)
+        self.imagined = trainer(algorithm, imagined, sample, self.shape)
+        self.lives = [lives_of(algorithm.adapter, family, self.shape, imagined) for _ in range(config.seeds)]
         self.trainers = [
             trainer(algorithm, Collector(lives.begin, lives.collect), sample, self.shape, improve=compiled)
             for lives in self.lives
         ]
-        blanks = device_collector(algorithm.adapter, _Blank(family), self.shape)
-        self.imagined = trainer(algorithm, blanks, sample, self.shape)
 
     def init(self, keys: Key) -> TrainState:
         """See `Program`."""
         return _stack([train.init(key) for train, key in zip(self.trainers, keys, strict=True)])
 
     def go_on(self, keys: Key, state: TrainState, iterations: int) -> tuple[TrainState, Info]:
-        """See `Program`. `lost_lifetimes` are those left out per iteration because their environment died."""
+        """See `Program`. Told is also what the lives counted per iteration, as environments that died."""
         states, told = [], []
         for seed, (train, lives) in enumerate(zip(self.trainers, self.lives, strict=True)):
-            own, infos, lost = jax.tree.map(lambda x, s=seed: x[s], state), [], lives.lost
+            own, infos, before = jax.tree.map(lambda x, s=seed: x[s], state), [], lives.counts()
             for _ in range(iterations):
                 own, info = train.iterate(keys[seed], own)
                 infos.append(jax.tree.map(np.asarray, info))
             states.append(own)
-            told.append(_mean(infos) | {"lost_lifetimes": np.float32((lives.lost - lost) / iterations)})
+            counted = {name: np.float32((n - before[name]) / iterations) for name, n in lives.counts().items()}
+            told.append(_mean(infos) | counted)
         return _stack(states), _stack(told)
 
     def shapes(self, keys: Key) -> PyTree:
@@ -80,7 +98,9 @@ class HostProgram:
         return state
 
     def resumed(self, keys: Key, state: TrainState) -> TrainState:
-        """See `Program`. The environments of lifetimes that were cut are gone: they begin anew."""
+        """See `Program`. Lifetimes that were cut begin anew where their environments are gone."""
+        if all(lives.portable for lives in self.lives):
+            return state
         if not state.iteration.any():
             return self.init(keys)
         return state._replace(live=state.live._replace(stage=jnp.full_like(state.live.stage, self.shape.stages)))
@@ -89,6 +109,31 @@ class HostProgram:
         """See `Program`."""
         for lives in self.lives:
             lives.close()
+
+
+def cluster_program(config: RunConfig, cluster: Cluster) -> HostProgram:
+    """The run whose lifetimes are lived by collectors.
+
+    Raises:
+        UserError: settings that do not go together, no such cluster, or Ray is not installed.
+    """
+    family, shape, method = config.method.view(config.family), config.shape, config.method
+    if cluster.collectors > method.meta_batch_size:
+        raise UserError(
+            f"{cluster.collectors} collectors have {method.meta_batch_size} tasks to share: "
+            "give fewer collectors or a larger --method.meta-batch-size"
+        )
+    if on_host(family) and shape.stages_per_call < shape.stages:
+        raise UserError(
+            "lifetimes in segments keep their environments between updates, which collectors on other machines cannot: "
+            "train without segment_episodes, or without collectors"
+        )
+    crew = crew_of(cluster, partial(collecting, method, family, config.iterations))
+    try:
+        return HostProgram(config, family, lambda _, __, shape, imagined: ClusterLives(crew, imagined, shape))
+    except BaseException:
+        crew.close()
+        raise
 
 
 @dataclass(frozen=True)
@@ -103,6 +148,11 @@ class _Blank(Wrapped):
         """Zeros."""
         no = jnp.zeros((), bool)
         return Transition((), blank(self.observation_space), jnp.zeros(()), no, no)
+
+
+def blank_of(family: Family) -> DeviceFamily:
+    """A family in JAX whose lifetimes look like those of `family`: itself, if it is one."""
+    return _Blank(family) if on_host(family) else on_device(family)
 
 
 def _stack(trees: list[PyTree]) -> PyTree:

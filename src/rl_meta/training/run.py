@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rl_meta.collection.cluster import Cluster
 from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import draw_tasks
@@ -28,7 +29,7 @@ from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, sav
 from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import Trainer, TrainState, trainer
 from rl_meta.training.metrics import Line, MetricsFiles, plain
-from rl_meta.training.program import HostProgram, Program
+from rl_meta.training.program import HostProgram, Program, cluster_program
 from rl_meta.types import Info, Key, PyTree
 
 CHECKPOINT_SECONDS = 60.0
@@ -106,22 +107,27 @@ class DeviceProgram:
         """See `Program`."""
 
 
-def program_of(config: RunConfig) -> Program:
+def program_of(config: RunConfig, cluster: Cluster | None = None) -> Program:
     """The run as `train_run` calls it."""
+    if cluster:
+        return cluster_program(config, cluster)
     hosted = on_host(config.method.view(config.family))
     return HostProgram(config, hosted) if hosted else DeviceProgram(config)
 
 
-def train_run(config: RunConfig, directory: Path, *, report: Report = lambda line: None) -> None:
+def train_run(
+    config: RunConfig, directory: Path, *, report: Report = lambda line: None, cluster: Cluster | None = None
+) -> None:
     """Train, or continue what `directory` holds of this very run, to `config.steps`.
 
-    `report` is called with every line of metrics. Ctrl-C ends the call in progress, saves a checkpoint and raises
-    KeyboardInterrupt.
+    `report` is called with every line of metrics. `cluster` says who lives the lifetimes; None: this process.
+    Ctrl-C ends the call in progress, saves a checkpoint and raises KeyboardInterrupt.
 
     Raises:
-        UserError: the directory holds another run, or the run has diverged (its last good state is saved).
+        UserError: the directory holds another run, or (its last good state is saved) the run has diverged, or
+            environments or collectors died again and again.
     """
-    with closing(program_of(config)) as program:
+    with closing(program_of(config, cluster)) as program:
         _train(config, directory, program, report)
 
 
@@ -138,7 +144,11 @@ def _train(config: RunConfig, directory: Path, program: Program, report: Report)
         while iteration < config.iterations and not stop_asked():
             began = time.monotonic()
             count = min(config.iterations_per_call, config.iterations - iteration)
-            state, info = program.go_on(keys, state, count)
+            try:
+                state, info = program.go_on(keys, state, count)
+            except UserError:
+                save()
+                raise
             info = jax.tree.map(np.asarray, info)
             iteration += count
             line = _line(config, iteration, count, time.monotonic() - began, info)
