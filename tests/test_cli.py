@@ -20,7 +20,18 @@ from rl_meta.training.checkpoints import newest_checkpoint
 from rl_meta.training.config import read_config
 from rl_meta.training.run import train_run
 
-COMMANDS = ("demo", "list", "train", "train bandit rl2", "evaluate", "report", "aggregate", "export")
+COMMANDS = (
+    "demo",
+    "list",
+    "train",
+    "train bandit rl2",
+    "tune",
+    "tune bandit rl2",
+    "evaluate",
+    "report",
+    "aggregate",
+    "export",
+)
 SETTINGS = (
     "--seed 3 --steps 768 --family.arms 2 --family.pulls 4 --method.memory 8 --method.encoder "
     "--method.meta-batch-size 8 --method.lifetime-episodes 2 --method.segment-episodes 1 --method.learning-rate 1e-3"
@@ -335,6 +346,9 @@ def test_wrong_input_is_told_in_one_line(command, tmp_path, monkeypatch):
         ("evalute x", "unknown command 'evalute': did you mean 'evaluate'?"),
         ("train bandit rl2 --method.chunk-steps 3", "chunk_steps must divide the 10 steps of a segment, got 3"),
         ("train bandit rl2 --seeds 0", "RunConfig.seeds must be at least 1, got 0"),
+        ("tune bandit rl2 --range method.learnin-rate=1:2", "unknown field 'method.learnin-rate': did you mean"),
+        ("tune bandit rl2 --range method.learning-rate", "--range must be like method.learning-rate=log:1e-4:1e-2"),
+        ("tune --resume nowhere", "nowhere has no trials: cannot read trials.json"),
         ("train --resume nowhere", "nowhere is not a run directory"),
         ("evaluate nowhere", "nowhere is not a run directory"),
         ("report nowhere", "nowhere is not a directory"),
@@ -359,7 +373,7 @@ def test_an_unknown_option_is_answered_with_the_nearest_one():
     assert "--method.learning-rate" in said.err
 
 
-@pytest.mark.parametrize("command", ["", "train", "train bandit"])
+@pytest.mark.parametrize("command", ["", "train", "train bandit", "tune bandit"])
 def test_a_command_that_is_not_whole_shows_its_usage(command):
     said = say(command)
     assert said.status == 2

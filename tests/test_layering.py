@@ -7,13 +7,25 @@ import rl_meta
 
 PACKAGE = Path(rl_meta.__file__).parent
 ROOMS = (
-    *("errors", "settings", "types", "axes", "numerics", "tasks", "policies", "algorithms", "collection"),
+    *(
+        "errors",
+        "settings",
+        "ray_session",
+        "types",
+        "axes",
+        "numerics",
+        "tasks",
+        "policies",
+        "algorithms",
+        "collection",
+    ),
     *(
         "evaluation",
         "training",
         "analysis",
         "comparison",
         "aggregation",
+        "tuning",
         "exporting",
         "integrations",
         "api",

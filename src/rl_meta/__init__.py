@@ -11,7 +11,19 @@ Nothing heavy is imported before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl_meta.api import aggregate, evaluate, export, load, report, resume, sweep, train, train_learner
+    from rl_meta.api import (
+        aggregate,
+        evaluate,
+        export,
+        load,
+        report,
+        resume,
+        resume_tuning,
+        sweep,
+        train,
+        train_learner,
+        tune,
+    )
     from rl_meta.errors import UserError
 
 __version__ = "0.1.0"
@@ -23,9 +35,11 @@ __all__ = [
     "load",
     "report",
     "resume",
+    "resume_tuning",
     "sweep",
     "train",
     "train_learner",
+    "tune",
 ]
 
 

@@ -1,4 +1,4 @@
-"""What the package offers in Python: train, evaluate, load, report, aggregate, export; the same on the command line."""
+"""What the package offers in Python: train, tune, evaluate, aggregate, export ...; the same on the command line."""
 
 from contextlib import closing
 from functools import partial
@@ -24,9 +24,22 @@ from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig, read_config
 from rl_meta.training.merging import PROVENANCE
 from rl_meta.training.run import Report, load_params, train_run
+from rl_meta.tuning.searching import resume_tuning, tune
 from rl_meta.types import PyTree
 
-__all__ = ["aggregate", "evaluate", "export", "load", "report", "resume", "sweep", "train", "train_learner"]
+__all__ = [
+    "aggregate",
+    "evaluate",
+    "export",
+    "load",
+    "report",
+    "resume",
+    "resume_tuning",
+    "sweep",
+    "train",
+    "train_learner",
+    "tune",
+]
 
 
 def train(  # noqa: PLR0913 (all of them are the caller's to choose)

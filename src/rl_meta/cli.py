@@ -13,6 +13,7 @@ COMMANDS = {
     "demo": "rl_meta.commands.demo",
     "list": "rl_meta.commands.listing",
     "train": "rl_meta.commands.train",
+    "tune": "rl_meta.commands.tune",
     "evaluate": "rl_meta.commands.evaluate",
     "report": "rl_meta.commands.report",
     "aggregate": "rl_meta.commands.aggregate",
@@ -29,6 +30,7 @@ usage: rl-meta COMMAND [OPTIONS]
   train gym:ID METHOD     on an environment of Gymnasium; --vary NAME=LOW:HIGH for every parameter that varies
   train FAMILY reptile --learner sb3:PPO   meta-train a learner of another library
   train --resume DIR      continue a run that was stopped
+  tune FAMILY METHOD      look for good settings: many short runs, of which the better ones go on
   evaluate DIR            adapt to held-out tasks, write DIR/evaluation.json
   report DIR              write DIR/report.html
   aggregate DIR DIR ...   merge the models of several runs into one; with --sweep, look along the line between two

@@ -44,20 +44,55 @@ NotNegative = Annotated[float, Range(0, None)]
 Count = Annotated[int, Range(1, None)]
 
 
+class Around(NamedTuple):
+    """Where tuning looks unless told otherwise: within this factor of the default, by its logarithm."""
+
+    factor: float
+
+
+class Between(NamedTuple):
+    """Where tuning looks unless told otherwise: from `low` to `high`."""
+
+    low: float
+    high: float
+
+
+class Among(NamedTuple):
+    """Where tuning looks unless told otherwise: these values."""
+
+    values: tuple[Any, ...]
+
+
+Searched = Around | Between | Among
+LearningRate = Annotated[Positive, Around(5)]
+BonusWeight = Annotated[NotNegative, Around(10)]
+Trace = Annotated[Rate, Between(0.8, 1.0)]
+Epochs = Annotated[Count, Among((2, 4, 8))]
+
+
 def ranges(cls: type) -> dict[str, Range]:
     """The `Range` of every annotated field of a dataclass."""
+    return _annotated(cls, Range)
+
+
+def searched(cls: type) -> dict[str, Searched]:
+    """Where tuning looks, of every field that says so."""
+    return _annotated(cls, Searched)
+
+
+def _annotated(cls: type, kind: Any) -> dict[str, Any]:
     hints = get_type_hints(cls, include_extras=True)
     found = {}
     for field in dataclasses.fields(cls):
-        for candidate in _annotations(hints[field.name]):
+        for candidate in _annotations(hints[field.name], kind):
             found[field.name] = candidate
     return found
 
 
-def _annotations(hint: Any) -> list[Range]:
-    """The ranges in a type, also inside a union such as `Count | None` or a `tuple[Count, ...]`."""
-    own = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, Range)]
-    return own + [r for part in getattr(hint, "__args__", ()) for r in _annotations(part)]
+def _annotations(hint: Any, kind: Any) -> list[Any]:
+    """What is annotated in a type, also inside a union such as `Count | None` or a `tuple[Count, ...]`."""
+    own = [m for m in getattr(hint, "__metadata__", ()) if isinstance(m, kind)]
+    return own + [r for part in getattr(hint, "__args__", ()) for r in _annotations(part, kind)]
 
 
 def check_settings(settings: Any) -> None:

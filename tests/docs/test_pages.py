@@ -39,7 +39,7 @@ def run_page(page, monkeypatch, tmp_path):
     return module
 
 
-NEEDS = {"stable-baselines3.md": "sb3_contrib"}
+NEEDS = {"stable-baselines3.md": "sb3_contrib", "tuning.md": "ray"}
 """Packages that a page's code imports and the fast suite does not install."""
 WITH_CODE = [
     pytest.param(name, marks=pytest.mark.frameworks if name in NEEDS else ())
@@ -87,7 +87,7 @@ def test_the_command_line_understands_every_command(line, monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     for name, replacement in {"train": train, "evaluate": evaluate}.items():
         monkeypatch.setattr(api, name, replacement)
-    for name in ("resume", "report", "aggregate", "sweep", "export", "train_learner"):
+    for name in ("resume", "report", "aggregate", "sweep", "export", "train_learner", "tune", "resume_tuning"):
         monkeypatch.setattr(api, name, work)
     words = shlex.split(line, comments=True)[1:]
     if words in (["list"], ["--version"]):

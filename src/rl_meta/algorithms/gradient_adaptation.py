@@ -15,7 +15,7 @@ policy; steps of the same length from there would lead past it, so that later on
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,7 +32,7 @@ from rl_meta.numerics.surrogates import standardised
 from rl_meta.policies.layers import PolicyHead, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import distribution, flat_size, flatten, head_sizes
-from rl_meta.settings import Count, NotNegative, Positive, Rate
+from rl_meta.settings import Around, Count, LearningRate, NotNegative, Positive, Rate
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
 
@@ -52,7 +52,7 @@ class GradientAdaptation:
     """Trajectories, of the family's horizon, that one gradient step is made of."""
     inner_steps: Count = 1
     """Gradient steps that the agent is trained to take; each on trajectories of its own."""
-    inner_rate: NotNegative = 0.1
+    inner_rate: Annotated[NotNegative, Around(3)] = 0.1
     """α, the size of these steps; where rates are learned, before training."""
     later_rate: NotNegative = 0.5
     """By what α is multiplied in steps beyond those that the agent was trained to take."""
@@ -72,7 +72,7 @@ class GradientAdaptation:
     """λ of generalised advantages."""
     normalise: bool = False
     """Scale observations by running statistics. They change after an update, and the policy with them."""
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     """Of Adam, where the meta-parameters are improved by it."""
     epochs: Count = 5
     """Steps of Adam on each batch."""

@@ -18,7 +18,7 @@ from rl_meta.policies.gru import GRU
 from rl_meta.policies.hypernetwork import GeneratedMLP, HypernetworkActorCritic, ModulatedMLP
 from rl_meta.policies.spaces import flat_size, head_sizes
 from rl_meta.policies.splagger import SplAgger
-from rl_meta.settings import Count, Positive
+from rl_meta.settings import Count, LearningRate
 from rl_meta.tasks.base import Family
 from rl_meta.types import Key
 
@@ -30,7 +30,7 @@ AGGREGATORS = {"recurrent": GRU, "splagger": SplAgger}
 class Hypernetwork(LifetimePPO):
     """A memory that writes the policy's weights anew at every step."""
 
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     """Of Adam."""
     generates: Literal["weights", "film"] = "weights"
     """All weights of the base networks, or scales and shifts of their hidden units, which is cheaper."""

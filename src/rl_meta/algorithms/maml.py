@@ -11,7 +11,7 @@ inner gradients count as constants (FOMAML). See `gradient_adaptation` for ANIL,
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,7 +31,7 @@ from rl_meta.errors import unknown
 from rl_meta.numerics.distributions import Distribution
 from rl_meta.numerics.surrogates import clipped_surrogate
 from rl_meta.numerics.trust_region import TrustRegion, trust_region_step
-from rl_meta.settings import Count, NotNegative, Positive, Rate
+from rl_meta.settings import Around, Count, NotNegative, Positive, Rate
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Key, Lifetimes, PyTree, Step
 
@@ -44,7 +44,7 @@ class MAML(GradientAdaptation):
 
     outer: Literal["trpo", "ppo"] = "trpo"
     """How the meta-parameters are improved. `learning_rate`, `epochs` and `clip` are PPO's, what follows is TRPO's."""
-    kl_limit: Positive = 0.01
+    kl_limit: Annotated[Positive, Around(3)] = 0.01
     """How far the adapted policies may move in one iteration, KL(old ‖ new) in nats, in the mean."""
     conjugate_iterations: Count = 10
     """Fisher-vector products that the direction of the step is computed with."""

@@ -33,7 +33,7 @@ from rl_meta.policies.layers import MLP, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.soft_actor_critic import SoftActorCritic
 from rl_meta.policies.spaces import blank, flat_size, flatten, flatten_action, is_bounded, no_action
-from rl_meta.settings import Count, NotNegative, Range
+from rl_meta.settings import BonusWeight, Count, Range
 from rl_meta.tasks.base import Family
 from rl_meta.tasks.wrappers import FiniteTasks
 from rl_meta.types import Array, Info, Key, Lifetimes, PyTree, Step
@@ -59,7 +59,7 @@ class PEARL(SAC):
     """Length of z."""
     encoder: tuple[Count, ...] = (64, 64)
     """Widths of the encoder's ReLU layers."""
-    kl_weight: NotNegative = 1e-4
+    kl_weight: BonusWeight = 1e-4
     """Of KL(posterior ‖ prior), summed over the dimensions of z, in the mean over tasks."""
     warm_up_steps: Annotated[int, Range(0)] = 0
     """Environment steps, over all lifetimes, before the first gradient step."""

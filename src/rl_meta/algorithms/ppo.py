@@ -16,7 +16,7 @@ from rl_meta.numerics.shuffling import shuffled
 from rl_meta.numerics.surrogates import approximate_kl, clipped_surrogate, clipped_value_loss, standardised
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import distribution, flatten
-from rl_meta.settings import Count, NotNegative, Positive, Rate
+from rl_meta.settings import BonusWeight, Count, Epochs, LearningRate, NotNegative, Positive, Rate, Trace
 from rl_meta.types import Array, Info, Key, PyTree, Step
 
 
@@ -24,11 +24,11 @@ from rl_meta.types import Array, Info, Key, PyTree, Step
 class PPO:
     """Settings of PPO, the base of those methods that use it."""
 
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     """Of Adam."""
     anneal_to: Rate = 0.1
     """Fraction of the learning rate that it falls to, linearly, by the end of training."""
-    epochs: Count = 4
+    epochs: Epochs = 4
     """Passes over each batch."""
     minibatches: Count = 4
     """Parts that a batch is cut into in every pass."""
@@ -38,7 +38,7 @@ class PPO:
     """How far a value may move in one iteration, in standard deviations of the targets; None: no limit."""
     value_weight: NotNegative = 0.5
     """Of the value loss."""
-    entropy_weight: NotNegative = 0.01
+    entropy_weight: BonusWeight = 0.01
     """Of the entropy bonus, nats."""
     max_gradient_norm: Positive = 0.5
     """Global (not element-wise) norm that gradients are scaled down to."""
@@ -47,7 +47,7 @@ class PPO:
     else, once a family is mastered, chance is blown up to the size of what there was to learn, and unlearns it."""
     discount: Rate = 0.99
     """γ, per step."""
-    trace: Rate = 0.95
+    trace: Trace = 0.95
     """λ of generalised advantages."""
     normalise: bool = True
     """Scale observations, rewards and value targets by running statistics."""

@@ -24,7 +24,7 @@ from rl_meta.algorithms.gradient_adaptation import (
     last_stage,
 )
 from rl_meta.numerics.surrogates import clipped_surrogate
-from rl_meta.settings import NotNegative, Positive
+from rl_meta.settings import BonusWeight, Positive
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Key, Lifetimes, PyTree
 
@@ -36,7 +36,7 @@ TOLERANCE = 1.5
 class ProMP(GradientAdaptation):
     """MAML with clipped outer steps and gradients of low variance."""
 
-    penalty: NotNegative = 5e-4
+    penalty: BonusWeight = 5e-4
     """η, of the KL divergence before each inner step; where it adapts, at first."""
     adapt_penalty: bool = False
     """Double or halve the penalty of an inner step whose KL divergence is far above or below its target."""

@@ -29,7 +29,7 @@ from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser, size_of_all
 from rl_meta.policies.recall import Recall, Recalling
 from rl_meta.policies.spaces import distribution, flat_size, head_sizes
-from rl_meta.settings import Count, NotNegative
+from rl_meta.settings import BonusWeight, Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
 
@@ -38,7 +38,7 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
 class LifetimePPO(PPO):
     """Settings of PPO over lifetimes, the base of those methods that use it."""
 
-    entropy_weight: NotNegative = 0.005
+    entropy_weight: BonusWeight = 0.005
     """Of the entropy bonus, nats: once a family is mastered, a larger one makes the agent act worse to stay random."""
     meta_batch_size: Count = 64
     """Tasks lived in at the same time."""

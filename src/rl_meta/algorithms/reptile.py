@@ -27,7 +27,7 @@ what it has come to. A new task may therefore be lived in for longer than those 
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import equinox as eqx
 import jax
@@ -42,7 +42,7 @@ from rl_meta.numerics.aggregation import pooled_since, precision_weights, return
 from rl_meta.numerics.moments import Moments
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import flatten
-from rl_meta.settings import Count, Positive, Rate
+from rl_meta.settings import Between, Count, LearningRate, Positive, Rate
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Key, Lifetimes, PyTree, Step
 
@@ -53,7 +53,7 @@ WEIGHTINGS = ("uniform", "return", "uncertainty")
 class Reptile(FeedForwardPPO):
     """Weights from which PPO learns a new task in a few updates."""
 
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     """Of Adam, in a task."""
     anneal_to: Rate = 1.0
     """Fraction of the learning rate that it falls to, linearly, within `improvements`; there it stays."""
@@ -65,7 +65,7 @@ class Reptile(FeedForwardPPO):
     """Steps of each of them between two improvements."""
     improvements: Count = 8
     """k: how often PPO improves the policy in a lifetime of training."""
-    outer_rate: Rate = 1.0
+    outer_rate: Annotated[Rate, Between(0.3, 1.0)] = 1.0
     """ε: how far the meta-model moves toward the mean of the tasks' models; 1: it becomes the mean."""
     outer_anneal_to: Rate = 0.1
     """Fraction of `outer_rate` that it falls to, linearly, by the end of training."""

@@ -15,7 +15,7 @@ from typing import Annotated
 from rl_meta.algorithms.base import MetaAlgorithm
 from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo
 from rl_meta.policies.gru import GRU
-from rl_meta.settings import Count, Positive, Range
+from rl_meta.settings import Count, LearningRate, Range
 from rl_meta.tasks.base import Family
 from rl_meta.types import Key
 
@@ -24,7 +24,7 @@ from rl_meta.types import Key
 class RL2(LifetimePPO):
     """A recurrent network that adapts by its memory alone."""
 
-    learning_rate: Positive = 2e-3
+    learning_rate: LearningRate = 2e-3
     """Of Adam."""
     memory: Count = 64
     """Width of the GRU."""

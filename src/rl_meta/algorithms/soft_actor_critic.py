@@ -13,7 +13,7 @@ An expectation over discrete actions is a sum over all of them; over continuous 
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from gymnasium import spaces
 from rl_meta.numerics.distributions import Categorical
 from rl_meta.policies.soft_actor_critic import SoftActorCritic, SoftPolicy, TwinQ
 from rl_meta.policies.spaces import flat_size
-from rl_meta.settings import Count, Positive, Rate
+from rl_meta.settings import Around, Count, LearningRate, Positive, Rate
 from rl_meta.types import Array, Info, Key, PyTree
 
 
@@ -31,7 +31,7 @@ from rl_meta.types import Array, Info, Key, PyTree
 class SAC:
     """Settings of soft actor-critic, the base of those methods that use it."""
 
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     """Of Adam, for all networks."""
     hidden: tuple[Count, ...] = (64, 64)
     """Widths of the ReLU layers of the policy and of both critics."""
@@ -39,7 +39,7 @@ class SAC:
     """γ, per step."""
     target_rate: Rate = 0.005
     """Fraction that the target critics move toward the critics with every gradient step."""
-    temperature: Positive = 0.02
+    temperature: Annotated[Positive, Around(5)] = 0.02
     """α, in units of reward per nat; the first one, where it is tuned."""
     tune_temperature: bool = True
     """Keep the policy's entropy at its target by changing the temperature?"""

@@ -17,7 +17,7 @@ from rl_meta.errors import unknown
 from rl_meta.policies.attention import Attention
 from rl_meta.policies.linear_recurrence import LinearRecurrence
 from rl_meta.policies.transformer import MemoryLayer, ResidualMemory
-from rl_meta.settings import Count, Positive
+from rl_meta.settings import Count, LearningRate
 from rl_meta.tasks.base import Family
 from rl_meta.types import Key
 
@@ -28,7 +28,7 @@ Layer = Literal["attention", "linear-recurrence"]
 class Transformer(LifetimePPO):
     """RL² with attention, or linear recurrences, for a memory."""
 
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     """Of Adam."""
     layer: Layer = "attention"
     """What remembers in a block: attention looks at all past steps, a linear recurrence keeps a sum of them."""

@@ -43,7 +43,7 @@ from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser, size_of_all
 from rl_meta.policies.spaces import blank, flat_size, head_sizes, no_action
 from rl_meta.policies.task_model import BeliefEncoder, Decoder, TaskModel
-from rl_meta.settings import Count, NotNegative, Positive, Range, is_off
+from rl_meta.settings import BonusWeight, Count, LearningRate, NotNegative, Range, is_off
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
 
@@ -52,7 +52,7 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
 class VariBAD(FeedForwardPPO):
     """Acts on a belief about the task that is learned by predicting."""
 
-    learning_rate: Positive = 2e-3
+    learning_rate: LearningRate = 2e-3
     """Of the policy's Adam."""
     meta_batch_size: Count = 128
     """Tasks lived in at the same time."""
@@ -68,9 +68,9 @@ class VariBAD(FeedForwardPPO):
     """Widths of the decoders' tanh layers, two or more."""
     transition_weight: NotNegative = 1.0
     """Of predicting next observations, against rewards; 0: they are not predicted."""
-    kl_weight: NotNegative = 0.5
+    kl_weight: BonusWeight = 0.5
     """Of the divergence of each belief from the one before."""
-    vae_learning_rate: Positive = 3e-3
+    vae_learning_rate: LearningRate = 3e-3
     """Of the Adam of encoder and decoders."""
     vae_updates: Annotated[int, Range(0)] = 16
     """Steps of it per iteration."""

@@ -86,11 +86,20 @@ def read_config(path: Path, *, family: Family | None = None, method: Method | No
     """
     try:
         plain = json.loads(path.read_text())
-        version = plain.pop("format")
-        parts = plain.pop("family"), plain.pop("method")
-        names = [str(part.pop("name")) for part in parts]
     except OSError as error:
         raise UserError(f"{path.parent} is not a run directory: cannot read {path.name} ({error.strerror})") from None
+    except ValueError:
+        raise UserError(f"{path} is not a run configuration") from None
+    return config_from(plain, path, family=family, method=method)
+
+
+def config_from(plain: Any, path: Path, *, family: Family | None = None, method: Method | None = None) -> RunConfig:
+    """The inverse of `RunConfig.to_json`, after `json.loads`. path: of the file it is from; see `read_config`."""
+    try:
+        plain = dict(plain)
+        version = plain.pop("format")
+        parts = dict(plain.pop("family")), dict(plain.pop("method"))
+        names = [str(part.pop("name")) for part in parts]
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"{path} is not a run configuration") from None
     if version != FORMAT:

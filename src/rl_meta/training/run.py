@@ -10,11 +10,11 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,15 @@ MOST_SKIPPED_UPDATES = 20
 """So many updates in a row that had to be skipped end a run."""
 
 Report = Callable[[Line], None]
+
+
+class Looks(NamedTuple):
+    """Points of a run at which its state is saved and somebody looks at it."""
+
+    iterations: Sequence[int] = ()
+    """So many of them done."""
+    look: Callable[[int, PyTree], None] = lambda iteration, params: None
+    """(iterations done, meta-parameters [seeds, ...]); what it raises ends the run."""
 
 
 def build_trainer(config: RunConfig) -> Trainer:
@@ -116,22 +125,28 @@ def program_of(config: RunConfig, cluster: Cluster | None = None) -> Program:
 
 
 def train_run(
-    config: RunConfig, directory: Path, *, report: Report = lambda line: None, cluster: Cluster | None = None
+    config: RunConfig,
+    directory: Path,
+    *,
+    report: Report = lambda line: None,
+    cluster: Cluster | None = None,
+    looks: Looks | None = None,
 ) -> None:
     """Train, or continue what `directory` holds of this very run, to `config.steps`.
 
-    `report` is called with every line of metrics. `cluster` says who lives the lifetimes; None: this process.
-    Ctrl-C ends the call in progress, saves a checkpoint and raises KeyboardInterrupt.
+    `report` is called with every line of metrics. `cluster` says who lives the lifetimes; None: this process. A run that
+    is continued where it was to be looked at is looked at first. Ctrl-C ends the call in progress, saves a checkpoint
+    and raises KeyboardInterrupt.
 
     Raises:
         UserError: the directory holds another run, or (its last good state is saved) the run has diverged, or
             environments or collectors died again and again.
     """
     with closing(program_of(config, cluster)) as program:
-        _train(config, directory, program, report)
+        _train(config, directory, program, report, looks or Looks())
 
 
-def _train(config: RunConfig, directory: Path, program: Program, report: Report) -> None:
+def _train(config: RunConfig, directory: Path, program: Program, report: Report, looks: Looks) -> None:
     """See `train_run`."""
     keys = root_keys(config)
     like = program.shapes(keys)  # what cannot be compiled, or has no environments, leaves no directory
@@ -140,10 +155,17 @@ def _train(config: RunConfig, directory: Path, program: Program, report: Report)
     iteration = _iteration(state)
     save = lambda: save_checkpoint(directory / "checkpoints", iteration, state)
     saved, skipped = time.monotonic(), 0
+
+    def look() -> None:
+        if iteration in looks.iterations:
+            save()
+            looks.look(iteration, state.meta.params)
+
     with interruptible() as stop_asked, closing(MetricsFiles(directory, iteration=iteration)) as metrics:
+        look()
         while iteration < config.iterations and not stop_asked():
             began = time.monotonic()
-            count = min(config.iterations_per_call, config.iterations - iteration)
+            count = _iterations_to_go(config, iteration, looks)
             try:
                 state, info = program.go_on(keys, state, count)
             except UserError:
@@ -157,6 +179,7 @@ def _train(config: RunConfig, directory: Path, program: Program, report: Report)
             skipped = skipped + count if np.max(info["skipped_updates"]) == 1.0 else 0
             if skipped >= MOST_SKIPPED_UPDATES:
                 break
+            look()
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 save()
                 saved = time.monotonic()
@@ -168,6 +191,12 @@ def _train(config: RunConfig, directory: Path, program: Program, report: Report)
             )
         if stop_asked():
             raise KeyboardInterrupt
+
+
+def _iterations_to_go(config: RunConfig, iteration: int, looks: Looks) -> int:
+    """Of the next compiled call."""
+    ends = (iteration + config.iterations_per_call, config.iterations, *looks.iterations)
+    return min(end for end in ends if end > iteration) - iteration
 
 
 @contextmanager
