@@ -134,9 +134,9 @@ def train_run(
 ) -> None:
     """Train, or continue what `directory` holds of this very run, to `config.steps`.
 
-    `report` is called with every line of metrics. `cluster` says who lives the lifetimes; None: this process. A run that
-    is continued where it was to be looked at is looked at first. Ctrl-C ends the call in progress, saves a checkpoint
-    and raises KeyboardInterrupt.
+    `report` is called with every line of metrics. `cluster` says who lives the lifetimes; None: this process. A run
+    that is continued where it was to be looked at is looked at first. Ctrl-C ends the call in progress, saves a
+    checkpoint and raises KeyboardInterrupt.
 
     Raises:
         UserError: the directory holds another run, or (its last good state is saved) the run has diverged, or
@@ -166,11 +166,8 @@ def _train(config: RunConfig, directory: Path, program: Program, report: Report,
         while iteration < config.iterations and not stop_asked():
             began = time.monotonic()
             count = _iterations_to_go(config, iteration, looks)
-            try:
+            with last_good_state_kept(save):
                 state, info = program.go_on(keys, state, count)
-            except UserError:
-                save()
-                raise
             info = jax.tree.map(np.asarray, info)
             iteration += count
             line = _line(config, iteration, count, time.monotonic() - began, info)
@@ -197,6 +194,16 @@ def _iterations_to_go(config: RunConfig, iteration: int, looks: Looks) -> int:
     """Of the next compiled call."""
     ends = (iteration + config.iterations_per_call, config.iterations, *looks.iterations)
     return min(end for end in ends if end > iteration) - iteration
+
+
+@contextmanager
+def last_good_state_kept(save: Callable[[], Any]) -> Iterator[None]:
+    """Inside, environments or collectors may die for good."""
+    try:
+        yield
+    except UserError:
+        save()
+        raise
 
 
 @contextmanager
