@@ -14,7 +14,7 @@ from rl_meta.exporting.artefact import check_target, write_artefact
 from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
 from rl_meta.integrations.foreign import ForeignReptile, meta_train
-from rl_meta.integrations.learners import learner_of
+from rl_meta.integrations.learners import learner_of, library_of
 from rl_meta.settings import to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
@@ -87,9 +87,9 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
 
     Args:
         family: a name, or settings, or a family of your own.
-        learner: `sb3:` and `PPO`, `A2C`, `SAC`, `TD3`, `DQN`, `TRPO` or `QRDQN`.
+        learner: `sb3:` and `PPO`, `A2C`, `SAC`, `TD3`, `DQN`, `TRPO` or `QRDQN`; or `rllib:` and `PPO` or `DQN`.
         method: the settings of the outer loop; None: the default ones.
-        out: the new directory; the model is OUT/model.zip, as its library writes and reads it.
+        out: the new directory; the model is OUT/model.zip (of RLlib OUT/model), as its library writes and reads it.
         steps: environment steps over all tasks.
         seed: decides all randomness.
         n_envs: environments in a task.
@@ -108,8 +108,9 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
         "family": {"name": families.name_of(made) or type(made).__name__, **to_plain(made)},
         "learner": {"name": learner, "n_envs": n_envs, **(settings or {})},
     }
+    outer, model = method or ForeignReptile(), library_of(learner).model
     return meta_train(
-        begun, made, method or ForeignReptile(), out=Path(out), steps=steps, seed=seed, about=about, report=report
+        begun, made, outer, out=Path(out), steps=steps, seed=seed, model=model, about=about, report=report
     )
 
 

@@ -70,7 +70,7 @@ class ForeignReptile:
         return jnp.full(len(returns), 1 / len(returns))
 
 
-def meta_train(
+def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
     learner: ForeignLearner,
     family: Family,
     settings: ForeignReptile,
@@ -78,10 +78,11 @@ def meta_train(
     out: Path,
     steps: int,
     seed: int = 0,
+    model: str = "model.zip",
     about: dict[str, Any] | None = None,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Path:
-    """Meta-train on the train split for about so many environment steps; write the model to OUT/model.zip.
+    """Meta-train on the train split for about so many environment steps; write OUT/MODEL, as the learner does.
 
     OUT/learner.json says what it was made with, OUT/metrics.jsonl has a line per iteration. After Ctrl-C the model is
     as the last whole iteration left it.
@@ -112,7 +113,7 @@ def meta_train(
         stacked = jax.tree.map(lambda *x: np.stack(x), *models)
         theta = jax.tree.map(np.asarray, outer_step(theta, stacked, weights, jnp.float32(rate)))
         learner.set_parameters(theta)
-        learner.save(out / "model.zip")
+        learner.save(out / model)
         done = {"env_steps": (iteration + 1) * per_iteration, "total_env_steps": iterations * per_iteration}
         speed = round(per_iteration / (time.monotonic() - began), 1)
         line = {
