@@ -17,7 +17,7 @@ from rl_meta.exporting.artefact import check_target, write_artefact
 from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
 from rl_meta.integrations.foreign import ForeignReptile, lessons_of, meta_train
-from rl_meta.integrations.learners import learner_of
+from rl_meta.integrations.learners import learner_of, library_of
 from rl_meta.settings import check_settings, to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
@@ -114,9 +114,9 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
 
     Args:
         family: a name, or settings, or a family of your own.
-        learner: `sb3:` and `PPO`, `A2C`, `SAC`, `TD3`, `DQN`, `TRPO` or `QRDQN`.
+        learner: `sb3:` and `PPO`, `A2C`, `SAC`, `TD3`, `DQN`, `TRPO` or `QRDQN`; or `rllib:` and `PPO` or `DQN`.
         method: the settings of the outer loop; None: the default ones.
-        out: the new directory; the model is OUT/model.zip, as its library writes and reads it.
+        out: the new directory; the model is OUT/model.zip (of RLlib OUT/model), as its library writes and reads it.
         steps: environment steps over all tasks.
         seed: decides all randomness.
         n_envs: environments in a task.
@@ -138,8 +138,8 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
         "family": {"name": families.name_of(made) or type(made).__name__, **to_plain(made)},
         "learner": {"name": learner, "n_envs": n_envs, **(settings or {})},
     }
-    outer = method or ForeignReptile()
-    how: dict[str, Any] = {"steps": steps, "seed": seed, "about": about, "report": report}
+    outer, model = method or ForeignReptile(), library_of(learner).model
+    how: dict[str, Any] = {"steps": steps, "seed": seed, "model": model, "about": about, "report": report}
     cluster = _cluster(workers, ray, name="workers")
     if cluster is None:
         return meta_train(begun, made, outer, out=Path(out), **how)

@@ -10,8 +10,13 @@ from typing import Any
 
 import ray
 
+from rl_meta.errors import UserError
+
 STORE_BYTES = 200 * 2**20
 """Of Ray's object store: weights and scores are small."""
+
+TRIES = 3
+"""Ray waits 30 seconds for its own processes, which a busy machine may exceed."""
 
 
 def modules_of_this_process() -> dict[str, Any]:
@@ -32,18 +37,29 @@ def connected(cpus: int) -> Iterator[None]:
 
 
 def start(cpus: int) -> None:
-    """Start Ray on this machine, if none is connected to."""
+    """Start Ray on this machine, if none is connected to.
+
+    Raises:
+        UserError: it does not start.
+    """
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*os.fork", RuntimeWarning)  # another program follows at once
-        ray.init(
-            num_cpus=cpus,
-            include_dashboard=False,
-            object_store_memory=STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env=modules_of_this_process(),
-        )
+        for left in reversed(range(TRIES)):
+            try:
+                ray.init(
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=STORE_BYTES,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    runtime_env=modules_of_this_process(),
+                )
+                return
+            except Exception as error:
+                ray.shutdown()
+                if not left:
+                    raise UserError(f"Ray does not start on this machine: {error}") from error

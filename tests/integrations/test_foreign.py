@@ -147,10 +147,11 @@ def test_an_unknown_library_is_named(tmp_path):
         rl_meta.train_learner("bandit", "sb4:PPO", out=tmp_path / "out", steps=10)
 
 
-def test_a_missing_extra_is_named_with_its_install_command(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "rl_meta.integrations.sb3", None)
-    with pytest.raises(UserError, match=r"pip install 'rl-meta\[sb3\]'"):
-        learner_of("sb3:PPO", AimAt(), n_envs=2, seed=0, settings={})
+@pytest.mark.parametrize(("library", "extra"), [("sb3", "sb3"), ("rllib", "ray,torch")])
+def test_a_missing_extra_is_named_with_its_install_command(library, extra, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, f"rl_meta.integrations.{library}", None)
+    with pytest.raises(UserError, match=rf"pip install 'rl-meta\[{extra}\]'"):
+        learner_of(f"{library}:PPO", AimAt(), n_envs=2, seed=0, settings={})
 
 
 def test_another_method_than_reptile_takes_no_learner(capsys):

@@ -14,6 +14,7 @@ from rl_meta.commands.progress import training_bar
 from rl_meta.commands.train import VARY, family_named, free_directory
 from rl_meta.errors import UserError
 from rl_meta.integrations.foreign import ForeignReptile
+from rl_meta.integrations.learners import library_of
 
 
 def run(words: list[str]) -> None:
@@ -38,9 +39,10 @@ def run(words: list[str]) -> None:
             ray=options.ray,
             report=say,
         )
-    model = str(out / "model.zip")
-    algorithm = options.learner.partition(":")[2]
-    print(json.dumps({"model": model}) if options.json else f"trained: {model}   next: {algorithm}.load({model!r})")
+    library = library_of(options.learner)
+    model = str(out / library.model)
+    loading = library.loading.format(algorithm=options.learner.partition(":")[2], model=model)
+    print(json.dumps({"model": model}) if options.json else f"trained: {model}   next: {loading}")
 
 
 def _options(name: str, words: list[str]) -> Any:
@@ -49,7 +51,7 @@ def _options(name: str, words: list[str]) -> Any:
     text = lambda kind, about: Annotated[kind, tyro.conf.arg(help=about)]
     setting = "A setting as the library calls it, NAME=VALUE: --set learning_rate=1e-3 --set n_steps=128."
     fields = [
-        ("learner", text(str, "sb3: and PPO, A2C, SAC, TD3, DQN, TRPO or QRDQN."), "sb3:PPO"),
+        ("learner", text(str, "sb3: and PPO, A2C, SAC, TD3, DQN, TRPO or QRDQN; or rllib: and PPO or DQN."), "sb3:PPO"),
         ("set", Annotated[tuple[str, ...], tyro.conf.UseAppendAction, tyro.conf.arg(help=setting)], ()),
         ("n_envs", text(int, "Environments in a task."), 8),
         ("workers", text(int, "Other processes that learn in the tasks side by side; 0: this one does."), 0),

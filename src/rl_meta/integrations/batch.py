@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium import spaces
 
 from rl_meta.axes import select
 from rl_meta.tasks.base import DeviceFamily, Family
@@ -17,6 +18,44 @@ def envs_of(family: Family, count: int) -> Envs:
     """So many environments of a family, behind the protocol of those on the host."""
     hosted = on_host(family)
     return hosted.make_envs(count) if hosted else DeviceEnvs(on_device(family))
+
+
+class Copies:
+    """B environments of a family that other libraries step, with seeds of its own."""
+
+    def __init__(self, family: Family, count: int, *, seed: int) -> None:
+        """seed: decides all randomness."""
+        self.count, self.random = count, np.random.default_rng(seed)
+        self.envs = envs_of(family, count)
+        self._start = int(getattr(family.action_space, "start", 0))
+
+    def begin(self, tasks: PyTree, where: np.ndarray | None = None) -> PyTree:
+        """New episodes in tasks [B, ...]; what all show. where: [B] in which environments; None: in all."""
+        born = np.ones(self.count, bool) if where is None else where
+        seeds = self.random.integers(0, 2**31, self.count, np.uint32)
+        obs = self.envs.begin(born, jax.tree.map(np.asarray, tasks), seeds, self._keys(self.count))
+        return jax.tree.map(np.array, obs)
+
+    def step(self, action: np.ndarray) -> Outcome:
+        """What actions [B, ...], Discrete ones counted from 0, lead to; arrays that may be written to."""
+        action = action + self._start if self._start else action
+        self.envs.send(action, self._keys(self.count, 2), cut=False)
+        return jax.tree.map(np.array, self.envs.receive())
+
+    def _keys(self, *shape: int) -> Key | None:
+        """Keys, where the environments want them."""
+        if not self.envs.wants_keys:
+            return None
+        return jax.random.split(jax.random.key(int(self.random.integers(2**31))), shape)
+
+    def close(self) -> None:
+        """Let go of the environments."""
+        self.envs.close()
+
+
+def counted_from_0(space: spaces.Space) -> spaces.Space:
+    """A Discrete space as other libraries have it."""
+    return spaces.Discrete(int(space.n)) if isinstance(space, spaces.Discrete) else space
 
 
 class Batch(NamedTuple):

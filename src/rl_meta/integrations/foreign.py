@@ -117,11 +117,12 @@ def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
     out: Path,
     steps: int,
     seed: int = 0,
+    model: str = "model.zip",
     about: dict[str, Any] | None = None,
     crew: Crew | None = None,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
 ) -> Path:
-    """Meta-train on the train split for about so many environment steps; write the model to OUT/model.zip.
+    """Meta-train on the train split for about so many environment steps; write OUT/MODEL, as the learner does.
 
     `crew` are workers whose work is `lessons_of` the same learner: tasks are learned on them side by side, to the same
     numbers; None: one after the other in this process. OUT/learner.json says what it was made with, OUT/metrics.jsonl
@@ -154,7 +155,7 @@ def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
         stacked = jax.tree.map(lambda *x: np.stack(x), *models)
         theta = jax.tree.map(np.asarray, outer_step(theta, stacked, weights, jnp.float32(rate)))
         learner.set_parameters(theta)
-        learner.save(out / "model.zip")
+        learner.save(out / model)
         done = {"env_steps": (iteration + 1) * per_iteration, "total_env_steps": iterations * per_iteration}
         speed = round(per_iteration / (time.monotonic() - began), 1)
         line = {

@@ -1,13 +1,57 @@
 """From `sb3:PPO` to a learner of another library."""
 
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from rl_meta.errors import UserError, unknown
 from rl_meta.integrations.foreign import ForeignLearner
 from rl_meta.tasks.base import Family
 
-LIBRARIES = ("sb3",)
-MISSING = "learners of Stable-Baselines3 need an extra ({error}): pip install 'rl-meta[sb3]'"
+
+class Library(NamedTuple):
+    """Where its learners are."""
+
+    title: str
+    module: str
+    learner: str
+    extra: str
+    model: str
+    """Name of what it writes."""
+    loading: str
+    """How its model is read, by `algorithm` and `model`."""
+
+
+LIBRARIES = {
+    "sb3": Library(
+        "Stable-Baselines3",
+        "rl_meta.integrations.sb3",
+        "SB3Learner",
+        "sb3",
+        "model.zip",
+        "{algorithm}.load({model!r})",
+    ),
+    "rllib": Library(
+        "RLlib",
+        "rl_meta.integrations.rllib",
+        "RLlibLearner",
+        "ray,torch",
+        "model",
+        "Algorithm.from_checkpoint({model!r})",
+    ),
+}
+MISSING = "learners of {title} need an extra ({error}): pip install 'rl-meta[{extra}]'"
+
+
+def library_of(name: str) -> Library:
+    """The library of LIBRARY:ALGORITHM.
+
+    Raises:
+        UserError: an unknown one.
+    """
+    library = name.partition(":")[0]
+    if library not in LIBRARIES:
+        raise unknown("library of learners", library, LIBRARIES)
+    return LIBRARIES[library]
 
 
 def learner_of(name: str, family: Family, *, n_envs: int, seed: int, settings: dict[str, Any]) -> ForeignLearner:
@@ -16,11 +60,9 @@ def learner_of(name: str, family: Family, *, n_envs: int, seed: int, settings: d
     Raises:
         UserError: unknown names or settings, or a missing extra.
     """
-    library, _, algorithm = name.partition(":")
-    if library not in LIBRARIES:
-        raise unknown("library of learners", library, LIBRARIES)
+    library = library_of(name)
     try:
-        from rl_meta.integrations.sb3 import SB3Learner  # noqa: PLC0415 (an extra)
+        module = import_module(library.module)
     except ImportError as error:
-        raise UserError(MISSING.format(error=error)) from error
-    return SB3Learner(algorithm, family, n_envs=n_envs, seed=seed, **settings)
+        raise UserError(MISSING.format(title=library.title, error=error, extra=library.extra)) from error
+    return getattr(module, library.learner)(name.partition(":")[2], family, n_envs=n_envs, seed=seed, **settings)

@@ -10,11 +10,11 @@ from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
-from rl_meta.integrations.batch import envs_of
+from rl_meta.integrations.batch import Copies, counted_from_0
 from rl_meta.policies.spaces import flat_size, flatten, flatten_action
 from rl_meta.tasks.base import Family, draw_tasks
 from rl_meta.tasks.envs import Outcome
-from rl_meta.types import Array, Key, PyTree
+from rl_meta.types import Array, PyTree
 
 
 class FamilyVecEnv(VecEnv):
@@ -24,20 +24,15 @@ class FamilyVecEnv(VecEnv):
         """observation_space: what is shown. seed: decides tasks, and all randomness in them."""
         self.family = family
         self.render_mode = None
-        self._start = int(getattr(family.action_space, "start", 0))
-        action_space = family.action_space
-        if isinstance(action_space, spaces.Discrete):
-            action_space = spaces.Discrete(int(action_space.n))  # Stable-Baselines3 counts from 0
-        super().__init__(n_envs, observation_space, action_space)
-        self._envs = envs_of(family, n_envs)
-        self._random = np.random.default_rng(seed)
+        super().__init__(n_envs, observation_space, counted_from_0(family.action_space))
+        self._copies = Copies(family, n_envs, seed=seed)
         self._action: np.ndarray | None = None
         self._returns, self._lengths = np.zeros(n_envs), np.zeros(n_envs, int)
 
     def seed(self, seed: int | None = None) -> list[int | None]:
         """Decide tasks and all randomness in them from the next reset on."""
         if seed is not None:
-            self._random = np.random.default_rng(seed)
+            self._copies.random = np.random.default_rng(seed)
         return [seed] * self.num_envs
 
     def step_async(self, actions: np.ndarray) -> None:
@@ -46,28 +41,17 @@ class FamilyVecEnv(VecEnv):
 
     def close(self) -> None:
         """See `VecEnv`."""
-        self._envs.close()
+        self._copies.close()
 
     def _begin(self, tasks: PyTree) -> PyTree:
         """All environments anew, in tasks [B, ...]; what they show."""
         self._returns[:], self._lengths[:] = 0, 0
-        seeds = self._random.integers(0, 2**31, self.num_envs, np.uint32)
-        born, keys = np.ones(self.num_envs, bool), self._keys(self.num_envs)
-        obs = self._envs.begin(born, jax.tree.map(np.asarray, tasks), seeds, keys)
-        return jax.tree.map(np.array, obs)
-
-    def _keys(self, *shape: int) -> Key | None:
-        """Keys, where the environments want them."""
-        if not self._envs.wants_keys:
-            return None
-        return jax.random.split(jax.random.key(int(self._random.integers(2**31))), shape)
+        return self._copies.begin(tasks)
 
     def _stepped(self) -> Outcome:
         """What the action led to."""
         assert self._action is not None
-        action = self._action + self._start if self._start else self._action
-        self._envs.send(action, self._keys(self.num_envs, 2), cut=False)
-        outcome: Outcome = jax.tree.map(np.array, self._envs.receive())  # copies, for they are written to
+        outcome = self._copies.step(self._action)
         self._returns += outcome.reward
         self._lengths += 1
         return outcome
@@ -126,7 +110,7 @@ class LifetimeVecEnv(FamilyVecEnv):
     def reset(self) -> np.ndarray:
         """New lifetimes in new tasks."""
         self._time = 0
-        obs = self._begin(self._draw(jax.random.key(int(self._random.integers(2**31)))))
+        obs = self._begin(self._draw(jax.random.key(int(self._copies.random.integers(2**31)))))
         yes = np.ones(self.num_envs, bool)
         return np.array(self._see(obs, self._none, np.zeros(self.num_envs, np.float32), yes))
 
