@@ -16,8 +16,8 @@ from rl_meta.errors import UserError, unknown
 from rl_meta.policies.actor_critic import SequenceMemory
 from rl_meta.policies.gru import GRU
 from rl_meta.policies.hypernetwork import GeneratedMLP, HypernetworkActorCritic, ModulatedMLP
-from rl_meta.policies.normaliser import size_of_all
-from rl_meta.policies.spaces import flat_size, head_sizes
+from rl_meta.policies.normaliser import layout_of_all
+from rl_meta.policies.spaces import head_sizes, layout
 from rl_meta.policies.splagger import SplAgger
 from rl_meta.settings import Count, Positive
 from rl_meta.tasks.base import Family
@@ -65,7 +65,7 @@ class Hypernetwork(LifetimePPO):
 
         def make(key: Key) -> HypernetworkActorCritic:
             return HypernetworkActorCritic(
-                (size_of_all(obs_space, action_space), flat_size(obs_space)),
+                (layout_of_all(obs_space, action_space), layout(obs_space)),
                 make_memory,
                 head_sizes(action_space),
                 encoder=self.encoder,

@@ -27,7 +27,7 @@ from rl_meta.axes import as_sequences, per_copy
 from rl_meta.errors import UserError
 from rl_meta.policies.actor_critic import MakeMemory, RecurrentActorCritic
 from rl_meta.policies.layers import functional
-from rl_meta.policies.normaliser import Normaliser, size_of_all
+from rl_meta.policies.normaliser import Normaliser, layout_of_all
 from rl_meta.policies.spaces import distribution, head_sizes
 from rl_meta.settings import Count, NotNegative
 from rl_meta.tasks.base import Family
@@ -131,7 +131,7 @@ def network_with(
 
     encoder, heads: widths of tanh layers before the memory, and between it and each output.
     """
-    size_in, sizes = size_of_all(family.observation_space, family.action_space), head_sizes(family.action_space)
+    size_in, sizes = layout_of_all(family.observation_space, family.action_space), head_sizes(family.action_space)
     return lambda key: RecurrentActorCritic(size_in, make_memory, sizes, encoder=encoder, heads=heads, key=key)
 
 
