@@ -13,7 +13,7 @@ from rl_meta.errors import UserError
 from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.pendulum import Pendulum
-from rl_meta.tasks.probes import OneArmPays
+from rl_meta.tasks.probes import Lights, OneArmPays
 from rl_meta.training.catalogue import METHODS, methods
 from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import Trainer, trainer
@@ -22,6 +22,7 @@ FAMILIES = {
     "discrete": OneArmPays(),
     "continuous": Pendulum(horizon=8),
     "one-hot": Bandit(arms=3, pulls=8),
+    "pictures": Lights(horizon=8),
 }
 SMALL = {
     "meta_batch_size": 4,

@@ -13,7 +13,7 @@ from rl_meta.evaluation.lifetimes import live_through
 from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.cartpole import CartPole
-from rl_meta.tasks.probes import LookOrPull, OneArmPays
+from rl_meta.tasks.probes import Lights, LookOrPull, OneArmPays
 from rl_meta.training.config import RunConfig
 from rl_meta.training.run import build_trainer
 
@@ -60,6 +60,12 @@ def test_rl2_uses_the_last_observation_of_an_episode():
     method = RL2(lifetime_episodes=3, memory=16, learning_rate=5e-3)
     lived = adapts(RunConfig(LookOrPull(), method, steps=250_000))
     np.testing.assert_allclose(lived.episodes.mean(0), [0, 1, 1], atol=0.12)
+
+
+def test_rl2_reads_pictures():
+    method = RL2(memory=16, encoder=(32,), learning_rate=5e-3)
+    lived = adapts(RunConfig(Lights(), method, steps=60_000))
+    np.testing.assert_allclose(lived.episodes.mean(0), [2.25, 3], atol=0.12)
 
 
 def test_rl2_is_near_the_bayes_optimal_value_of_a_small_bandit():

@@ -14,7 +14,7 @@ from rl_meta.collection.agent import Agent
 from rl_meta.exporting.artefact import write_artefact
 from rl_meta.exporting.client import Agent as Exported
 from rl_meta.exporting.programs import programs_of
-from rl_meta.tasks.probes import Countdown
+from rl_meta.tasks.probes import Countdown, Lights
 from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.training.catalogue import methods
 
@@ -44,7 +44,7 @@ class Pointing(Wrapped):
         return spaces.Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 0.5], np.float32))
 
 
-FAMILIES = {"discrete": Countdown(horizon=5), "continuous": Pointing(Countdown(horizon=5))}
+FAMILIES = {"discrete": Countdown(horizon=5), "continuous": Pointing(Countdown(horizon=5)), "pictures": Lights()}
 
 
 class Made(NamedTuple):

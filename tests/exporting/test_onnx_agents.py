@@ -62,6 +62,14 @@ def test_an_exported_agent_takes_the_same_vectors_over_a_lifetime(name, director
     np.testing.assert_allclose(theirs, ours, atol=CLOSE)
 
 
+def test_an_exported_agent_sees_the_same_pictures(directory):
+    ours, theirs, told, given = actions_of_both(made("rl2", "pictures"), directory("rl2", "pictures"))
+    np.testing.assert_array_equal(theirs, ours)
+    assert given.about["observation_space"]["dtype"] == "uint8"
+    decision = told._last[1].decision
+    np.testing.assert_allclose(given._last["extras_decision_log_prob"], decision.log_prob, atol=CLOSE)
+
+
 @pytest.mark.parametrize(("name", "family"), [("rl2", "discrete"), ("maml", "continuous"), ("pearl", "continuous")])
 def test_a_deterministic_agent_is_the_same_agent_at_its_best(name, family, directory):
     ours, theirs, *_ = actions_of_both(made(name, family), directory(name, family), best=True)

@@ -24,7 +24,7 @@ def normal(seed, *shape):
 
 
 def memory(sink=0.0, sharpness=SHARPNESS):
-    recall = Recall(STATES + OUTCOME, STATES, WIDTH, LENGTH, key=jax.random.key(0))
+    recall = Recall(STATES, OUTCOME, WIDTH, LENGTH, key=jax.random.key(0))
     where = lambda recall: (recall.sink, recall.log_sharpness)
     return eqx.tree_at(where, recall, (jnp.array(sink), jnp.log(sharpness)))
 

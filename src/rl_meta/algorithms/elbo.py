@@ -16,8 +16,9 @@ from gymnasium import spaces
 
 from rl_meta.axes import as_sequences, per_copy
 from rl_meta.numerics.variational import kl_to_previous, stratified_indices
+from rl_meta.policies.layout import Layout
 from rl_meta.policies.normaliser import Normaliser
-from rl_meta.policies.spaces import flat_size, flatten_action
+from rl_meta.policies.spaces import flat_size, flatten_action, layout
 from rl_meta.policies.task_model import Decoder, TaskModel
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes
 
@@ -34,7 +35,7 @@ class Evidence(NamedTuple):
     reward: Array
     """[B, L]"""
     change: Array
-    """[B, L, ...] Next observation, before any reset, minus observation."""
+    """[B, L, ...] Next observation, before any reset, minus observation; pictures are left out."""
 
 
 class Weights(NamedTuple):
@@ -44,10 +45,10 @@ class Weights(NamedTuple):
     kl: float | Array
 
 
-def evidence_sizes(obs_space: spaces.Space, action_space: spaces.Space) -> tuple[int, int, int]:
-    """Lengths of `outcome`, `choice` and `change`."""
-    obs, action = flat_size(obs_space), flat_size(action_space)
-    return 2 * obs + action, obs + action, obs
+def evidence_sizes(obs_space: spaces.Space, action_space: spaces.Space) -> tuple[Layout, Layout, int]:
+    """Of `outcome`, `choice` and `change`."""
+    obs, action = layout(obs_space), flat_size(action_space)
+    return obs + action + obs, obs + action, len(obs.others)
 
 
 def records(lifetimes: Lifetimes) -> Inputs:
@@ -66,7 +67,7 @@ def evidence(normaliser: Normaliser, obs_space: spaces.Space, action_space: spac
         jnp.concatenate([choice, reached], -1),
         choice,
         after.last_reward / normaliser.reward.std,
-        reached - obs,
+        layout(obs_space).without_pictures(reached - obs),
     )
 
 

@@ -24,7 +24,7 @@ from rl_meta.numerics.returns import gae
 from rl_meta.policies.actor_critic import FeedForwardActorCritic
 from rl_meta.policies.layers import functional
 from rl_meta.policies.normaliser import Normaliser
-from rl_meta.policies.spaces import distribution, flat_size, head_sizes
+from rl_meta.policies.spaces import distribution, head_sizes, layout
 from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, PyTree, Step
@@ -138,7 +138,7 @@ class Learner:
 def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) -> Learner:
     """A learner for the spaces of `family`, to be improved so many times."""
     obs_space, action_space = family.observation_space, family.action_space
-    make = lambda key: FeedForwardActorCritic(flat_size(obs_space), settings.hidden, head_sizes(action_space), key=key)
+    make = lambda key: FeedForwardActorCritic(layout(obs_space), settings.hidden, head_sizes(action_space), key=key)
     return Learner(settings, obs_space, action_space, settings.optimiser(iterations), *functional(make))
 
 

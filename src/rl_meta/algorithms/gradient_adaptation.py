@@ -31,7 +31,7 @@ from rl_meta.numerics.returns import episode_time, gae
 from rl_meta.numerics.surrogates import standardised
 from rl_meta.policies.layers import PolicyHead, functional
 from rl_meta.policies.normaliser import Normaliser
-from rl_meta.policies.spaces import distribution, flat_size, flatten, head_sizes
+from rl_meta.policies.spaces import distribution, flatten, head_sizes, layout
 from rl_meta.settings import Around, Count, LearningRate, NotNegative, Positive, Rate
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree, Step
@@ -200,12 +200,16 @@ class GradientAgent:
         return distribution(self.family.action_space, parameters)
 
     def advantages(self, params: MetaPolicy, steps: Step) -> Array:
-        """Standardised, [C, T], episode by episode, above a baseline fitted to the same steps."""
+        """Standardised, [C, T], episode by episode, above a baseline fitted to the same steps.
+
+        It is linear, and sees no pictures.
+        """
         settings, done = self.settings, steps.terminated | steps.truncated
         time = jax.vmap(episode_time)(steps.inputs.first)
         space, horizon = self.family.observation_space, self.family.horizon
-        features = time_features(params.normaliser.see(space, steps.inputs.obs), time, horizon=horizon)
-        later = time_features(params.normaliser.see(space, steps.next_obs), time + 1, horizon=horizon)
+        see = lambda obs: layout(space).without_pictures(params.normaliser.see(space, obs))
+        features = time_features(see(steps.inputs.obs), time, horizon=horizon)
+        later = time_features(see(steps.next_obs), time + 1, horizon=horizon)
         nothing = jnp.zeros_like(steps.reward)
         estimate = lambda trace, *sequences: jax.vmap(
             lambda *sequence: gae(*sequence, discount=settings.discount, trace=trace)
@@ -244,7 +248,7 @@ class GradientAgent:
 def gradient_agent(settings: GradientAdaptation, family: Family, inner_loss: InnerLoss) -> GradientAgent:
     """The agent with these settings for the spaces of `family`."""
     extra = settings.context if settings.adapts == "context" else 0
-    size_in, sizes = flat_size(family.observation_space) + extra, head_sizes(family.action_space)
+    size_in, sizes = layout(family.observation_space) + extra, head_sizes(family.action_space)
     init_network, network_of = functional(lambda key: PolicyHead(size_in, settings.hidden, sizes, key=key))
     part = adapting_part(settings.adapts, network_of, settings.context)
     return GradientAgent(settings, family, inner_loss, init_network, part)

@@ -16,7 +16,8 @@ from rl_meta.errors import UserError, unknown
 from rl_meta.policies.actor_critic import SequenceMemory
 from rl_meta.policies.gru import GRU
 from rl_meta.policies.hypernetwork import GeneratedMLP, HypernetworkActorCritic, ModulatedMLP
-from rl_meta.policies.spaces import flat_size, head_sizes
+from rl_meta.policies.layout import Layout
+from rl_meta.policies.spaces import head_sizes, layout
 from rl_meta.policies.splagger import SplAgger
 from rl_meta.settings import Count, LearningRate
 from rl_meta.tasks.base import Family
@@ -61,9 +62,9 @@ class Hypernetwork(LifetimePPO):
         def make_memory(size_in: int, key: Key) -> SequenceMemory:
             return AGGREGATORS[self.aggregator](size_in, self.memory, key=key)
 
-        def make(size_in: int, key: Key) -> HypernetworkActorCritic:
+        def make(size_in: Layout, key: Key) -> HypernetworkActorCritic:
             return HypernetworkActorCritic(
-                (size_in, flat_size(family.observation_space)),
+                (size_in, layout(family.observation_space)),
                 make_memory,
                 head_sizes(family.action_space),
                 encoder=self.encoder,

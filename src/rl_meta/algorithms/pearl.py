@@ -32,7 +32,7 @@ from rl_meta.numerics.returns import gae
 from rl_meta.policies.layers import MLP, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.soft_actor_critic import SoftActorCritic
-from rl_meta.policies.spaces import blank, flat_size, flatten, flatten_action, is_bounded, no_action
+from rl_meta.policies.spaces import blank, flat_size, flatten, flatten_action, is_bounded, layout, no_action
 from rl_meta.settings import BonusWeight, Count, Range
 from rl_meta.tasks.base import Family
 from rl_meta.tasks.wrappers import FiniteTasks
@@ -104,9 +104,9 @@ class PEARL(SAC):
 
         def make(key: Key) -> Networks:
             key_encoder, key_soft = jax.random.split(key)
-            size = 2 * flat_size(seen) + flat_size(done) + 1
+            size = layout(seen) + flat_size(done) + 1 + layout(seen)
             encoder = MLP(size, self.encoder, 2 * self.latent, activation=jax.nn.relu, key=key_encoder)
-            state = flat_size(seen) + self.latent
+            state = layout(seen) + self.latent
             soft = SoftActorCritic(state, self.hidden, done, temperature=self.temperature, key=key_soft)
             return Networks(encoder, soft)
 

@@ -26,9 +26,9 @@ from rl_meta.axes import as_sequences, per_copy
 from rl_meta.errors import UserError
 from rl_meta.policies.actor_critic import MakeMemory, MakeNetwork, RecurrentActorCritic
 from rl_meta.policies.layers import functional
-from rl_meta.policies.normaliser import Normaliser, size_of_all
+from rl_meta.policies.normaliser import Normaliser, layout_of_all, layout_of_outcome
 from rl_meta.policies.recall import Recall, Recalling
-from rl_meta.policies.spaces import distribution, flat_size, head_sizes
+from rl_meta.policies.spaces import distribution, head_sizes, layout
 from rl_meta.settings import BonusWeight, Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
@@ -146,7 +146,7 @@ def network_with(
 
 
 def recurrent_ppo(settings: LifetimePPO, family: Family, iterations: int, make: MakeNetwork) -> MetaAlgorithm:
-    """PPO over the whole lifetime. make: (width of the inputs, key) -> network, as `RecurrentAgent` describes it."""
+    """PPO over the whole lifetime. make: (the inputs, key) -> network, as `RecurrentAgent` describes it."""
     chunk_steps = settings.chunk_steps
     init_network, network_of = functional(_sized(settings, family, make))
     agent = RecurrentAgent(network_of, family.observation_space, family.action_space, bool(chunk_steps))
@@ -178,15 +178,15 @@ def recurrent_ppo(settings: LifetimePPO, family: Family, iterations: int, make: 
 
 def _sized(settings: LifetimePPO, family: Family, make: MakeNetwork) -> Callable[[Key], Any]:
     """(key) -> a network for the inputs of `family`, behind an episodic memory if the settings want one."""
-    size_in, width = size_of_all(family.observation_space, family.action_space), settings.recall
+    known, width = (family.observation_space, family.action_space), settings.recall
     if width is None:
-        return lambda key: make(size_in, key)
-    shape, size_obs = settings.shape(family), flat_size(family.observation_space)
+        return lambda key: make(layout_of_all(*known), key)
+    shape, seen, outcome = settings.shape(family), layout(family.observation_space), layout_of_outcome(*known)
 
     def recalling(key: Key) -> Recalling:
         key_recall, key_network = jax.random.split(key)
-        recall = Recall(size_in, size_obs, width, shape.stages * shape.steps, key=key_recall)
-        return Recalling(recall, make, size_in, key=key_network)
+        recall = Recall(seen, outcome, width, shape.stages * shape.steps, key=key_recall)
+        return Recalling(recall, make, key=key_network)
 
     return recalling
 

@@ -40,8 +40,8 @@ from rl_meta.errors import UserError
 from rl_meta.numerics.moments import Moments
 from rl_meta.policies.actor_critic import FeedForwardActorCritic
 from rl_meta.policies.layers import functional
-from rl_meta.policies.normaliser import Normaliser, size_of_all
-from rl_meta.policies.spaces import blank, flat_size, head_sizes, no_action
+from rl_meta.policies.normaliser import Normaliser, layout_of_all
+from rl_meta.policies.spaces import blank, flat_size, head_sizes, layout, no_action
 from rl_meta.policies.task_model import BeliefEncoder, Decoder, TaskModel
 from rl_meta.settings import BonusWeight, Count, LearningRate, NotNegative, Range, is_off
 from rl_meta.tasks.base import Family
@@ -185,19 +185,19 @@ def _lived(agent: BeliefAgent, params: BeliefParams, lifetimes: Lifetimes, recor
 
 def make_network(settings: VariBAD, family: Family, key: Key) -> FeedForwardActorCritic:
     """Policy and value, of the observation and the belief."""
-    size = flat_size(family.observation_space) + 2 * settings.latent
+    size = layout(family.observation_space) + 2 * settings.latent
     return FeedForwardActorCritic(size, settings.hidden, head_sizes(family.action_space), key=key)
 
 
 def make_model(settings: VariBAD, family: Family, key: Key) -> TaskModel:
-    """Encoder and decoders; none for transitions where they have no weight."""
+    """Encoder and decoders; none for transitions where they have no weight, or nothing but pictures changes."""
     obs_space, action_space = family.observation_space, family.action_space
     key_encoder, key_reward, key_transition = jax.random.split(key, 3)
     outcome, choice, change = evidence_sizes(obs_space, action_space)
-    size, latent = size_of_all(obs_space, action_space), settings.latent
+    size, latent = layout_of_all(obs_space, action_space), settings.latent
     encoder = BeliefEncoder(size, settings.embedding, settings.memory, latent, key=key_encoder)
     reward = Decoder(latent, outcome, settings.decoder, 1, key=key_reward)
-    if is_off(settings.transition_weight):
+    if is_off(settings.transition_weight) or not change:
         return TaskModel(encoder, reward, None)
     return TaskModel(encoder, reward, Decoder(latent, choice, settings.decoder, change, key=key_transition))
 

@@ -6,7 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 import equinox as eqx
 import jax
 
-from rl_meta.policies.layers import MLP, PolicyHead, ValueHead
+from rl_meta.policies.layers import MLP, PolicyHead, ValueHead, before_memory
+from rl_meta.policies.layout import Layout, as_layout
+from rl_meta.policies.vision import Eyes
 from rl_meta.types import Array, Key, PyTree
 
 
@@ -30,8 +32,8 @@ class SequenceMemory(Protocol):
 
 MakeMemory = Callable[[int, Key], SequenceMemory]
 """(width of the inputs, key) -> memory."""
-MakeNetwork = Callable[[int, Key], Any]
-"""(width of the inputs, key) -> a network with a memory, such as `RecurrentActorCritic`."""
+MakeNetwork = Callable[[Layout, Key], Any]
+"""(the inputs, key) -> a network with a memory, such as `RecurrentActorCritic`."""
 
 
 class FeedForwardActorCritic(eqx.Module):
@@ -40,7 +42,7 @@ class FeedForwardActorCritic(eqx.Module):
     policy: PolicyHead
     value: ValueHead
 
-    def __init__(self, size_in: int, widths: Sequence[int], sizes: tuple[int, int], *, key: Key) -> None:
+    def __init__(self, size_in: int | Layout, widths: Sequence[int], sizes: tuple[int, int], *, key: Key) -> None:
         """sizes: see `spaces.head_sizes`."""
         key_policy, key_value = jax.random.split(key)
         self.policy = PolicyHead(size_in, widths, sizes, key=key_policy)
@@ -60,7 +62,7 @@ class FeedForwardActorCritic(eqx.Module):
 class RecurrentActorCritic(eqx.Module):
     """Encoder, memory, and the two heads that read it."""
 
-    encoder: MLP | None
+    encoder: MLP | Eyes | None
     memory: SequenceMemory
     policy: PolicyHead
     value: ValueHead
@@ -69,7 +71,7 @@ class RecurrentActorCritic(eqx.Module):
 
     def __init__(
         self,
-        size_in: int,
+        size_in: int | Layout,
         make_memory: MakeMemory,
         sizes: tuple[int, int],
         *,
@@ -79,9 +81,9 @@ class RecurrentActorCritic(eqx.Module):
     ) -> None:
         """encoder, heads: widths of hidden layers before and after the memory."""
         key_encoder, key_memory, key_policy, key_value = jax.random.split(key, 4)
-        self.size_in = size_in
-        self.encoder = MLP(size_in, encoder, key=key_encoder) if encoder else None
-        self.memory = make_memory(encoder[-1] if encoder else size_in, key_memory)
+        self.size_in = as_layout(size_in).size
+        self.encoder, size_read = before_memory(size_in, encoder, key_encoder)
+        self.memory = make_memory(size_read, key_memory)
         self.policy = PolicyHead(self.memory.size, heads, sizes, key=key_policy)
         self.value = ValueHead(self.memory.size, heads, key=key_value)
 

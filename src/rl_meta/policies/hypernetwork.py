@@ -18,12 +18,14 @@ import jax.numpy as jnp
 
 from rl_meta.numerics.moments import Moments
 from rl_meta.policies.actor_critic import MakeMemory, SequenceMemory
-from rl_meta.policies.layers import MLP, Linear, PolicyHead, ValueHead
+from rl_meta.policies.layers import MLP, Linear, PolicyHead, ValueHead, before_memory
+from rl_meta.policies.layout import Layout, as_layout
+from rl_meta.policies.vision import Eyes
 from rl_meta.types import Array, Key, PyTree
 
 
 class GeneratedMLP(eqx.Module):
-    """An MLP with all weights and biases generated from z."""
+    """An MLP with all weights and biases generated from z; its eyes, if it has some, are the same for all tasks."""
 
     ordinary: MLP
     """W₀ and b₀: the network at z = 0."""
@@ -37,6 +39,7 @@ class GeneratedMLP(eqx.Module):
 
     def __call__(self, z: Array, x: Array) -> Array:
         """[..., Z], [..., in] -> [..., out]."""
+        x = self.ordinary.look(x)
         *hidden, last = zip(self.ordinary.layers, self.slopes, strict=True)
         for layer, slope in hidden:
             x = jnp.tanh(layer(x) + generated_product(slope, z, x))
@@ -62,6 +65,7 @@ class ModulatedMLP(eqx.Module):
 
     def __call__(self, z: Array, x: Array) -> Array:
         """[..., Z], [..., in] -> [..., out]."""
+        x = self.ordinary.look(x)
         *hidden, last = self.ordinary.layers
         for layer, slope in zip(hidden, self.slopes, strict=True):
             scale, shift = jnp.split(z @ slope, 2, -1)
@@ -95,7 +99,7 @@ class HypernetworkActorCritic(eqx.Module):
     their weights.
     """
 
-    encoder: MLP | None
+    encoder: MLP | Eyes | None
     memory: SequenceMemory
     task: Linear
     policy: PolicyHead
@@ -104,7 +108,7 @@ class HypernetworkActorCritic(eqx.Module):
 
     def __init__(
         self,
-        sizes_in: tuple[int, int],
+        sizes_in: tuple[int | Layout, int | Layout],
         make_memory: MakeMemory,
         sizes: tuple[int, int],
         *,
@@ -118,14 +122,15 @@ class HypernetworkActorCritic(eqx.Module):
 
         embedding: Z. base: hidden layers of both networks. generate: `GeneratedMLP` or `ModulatedMLP`.
         """
-        size_in, self.size_obs = sizes_in
+        size_in, size_obs = sizes_in
+        self.size_obs = as_layout(size_obs).size
         key_encoder, key_memory, key_task, key_policy, key_value = jax.random.split(key, 5)
-        self.encoder = MLP(size_in, encoder, key=key_encoder) if encoder else None
-        self.memory = make_memory(encoder[-1] if encoder else size_in, key_memory)
+        self.encoder, size_read = before_memory(size_in, encoder, key_encoder)
+        self.memory = make_memory(size_read, key_memory)
         self.task = Linear(self.memory.size, embedding, key=key_task)
         generated = lambda head: eqx.tree_at(lambda head: head.mlp, head, generate(head.mlp, embedding))
-        self.policy = generated(PolicyHead(self.size_obs, base, sizes, key=key_policy))
-        self.value = generated(ValueHead(self.size_obs, base, key=key_value))
+        self.policy = generated(PolicyHead(size_obs, base, sizes, key=key_policy))
+        self.value = generated(ValueHead(size_obs, base, key=key_value))
 
     def start(self) -> PyTree:
         """The memory at the start of a lifetime."""

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from rl_meta.numerics.moments import Moments
 from rl_meta.numerics.orthogonal import orthogonal
+from rl_meta.policies.layout import Layout, as_layout
+from rl_meta.policies.vision import Eyes
 from rl_meta.types import Array, Key, PyTree
 
 NARROW = 4
@@ -60,13 +62,15 @@ class Linear(eqx.Module):
 class MLP(eqx.Module):
     """Linear layers with an activation between them (and after the last one, where `final` is False)."""
 
+    eyes: Eyes | None
+    """For the pictures in what it reads."""
     layers: tuple[Linear, ...]
     final: bool = eqx.field(static=True)
     activation: Callable[[Array], Array] = eqx.field(static=True)
 
     def __init__(
         self,
-        size_in: int,
+        size_in: int | Layout,
         widths: Sequence[int],
         size_out: int | None = None,
         *,
@@ -75,9 +79,11 @@ class MLP(eqx.Module):
         key: Key,
     ) -> None:
         """`size_out` None: the last hidden layer is the output. `gain` is the output layer's."""
+        self.eyes = eyes_for(size_in, key)
+        size_first = as_layout(size_in).size if self.eyes is None else self.eyes.size_out
         self.final = size_out is not None
         self.activation = activation
-        sizes = [size_in, *widths, *([size_out] if size_out is not None else [])]
+        sizes = [size_first, *widths, *([size_out] if size_out is not None else [])]
         gains = [2**0.5] * len(widths) + [gain]
         keys = jax.random.split(key, len(gains))
         self.layers = tuple(
@@ -86,10 +92,15 @@ class MLP(eqx.Module):
 
     def __call__(self, x: Array) -> Array:
         """[..., in] -> [..., out]."""
+        x = self.look(x)
         *hidden, last = self.layers
         for layer in hidden:
             x = self.activation(layer(x))
         return last(x) if self.final else self.activation(last(x))
+
+    def look(self, x: Array) -> Array:
+        """[..., in] -> what the first layer reads."""
+        return x if self.eyes is None else self.eyes(x)
 
     def rescaled(self, old: Moments, new: Moments) -> "MLP":
         """The network whose outputs mean the same in the units of `new` as this one's did in those of `old`.
@@ -105,12 +116,31 @@ class MLP(eqx.Module):
     @property
     def size_in(self) -> int:
         """Length of what it reads."""
-        return self.layers[0].size_in
+        return self.layers[0].size_in if self.eyes is None else self.eyes.layout.size
 
     def rereading(self, scale: Array, shift: Array) -> "MLP":
         """See `Linear.rereading`."""
         first, *later = self.layers
+        if self.eyes is not None:
+            scale, shift = self.eyes.change(scale, shift)
         return eqx.tree_at(lambda mlp: mlp.layers, self, (first.rereading(scale, shift), *later))
+
+
+def eyes_for(size_in: int | Layout, key: Key) -> Eyes | None:
+    """Eyes, where there is something to see. `key` may have other uses: these draws are apart from them."""
+    layout = as_layout(size_in)
+    return Eyes(layout, key=jax.random.fold_in(key, layout.size)) if layout.pictures else None
+
+
+def before_memory(size_in: int | Layout, widths: Sequence[int], key: Key) -> tuple[MLP | Eyes | None, int]:
+    """What makes of an input what a memory reads, and the length of that.
+
+    Layers of these widths; where there are none, eyes for pictures; else nothing.
+    """
+    if widths:
+        return MLP(size_in, widths, key=key), widths[-1]
+    eyes = eyes_for(size_in, key)
+    return eyes, as_layout(size_in).size if eyes is None else eyes.size_out
 
 
 class PolicyHead(eqx.Module):
@@ -121,7 +151,7 @@ class PolicyHead(eqx.Module):
     free: Array
     """[m] Parameters that do not depend on the state: the log standard deviations; empty where discrete."""
 
-    def __init__(self, size_in: int, widths: Sequence[int], sizes: tuple[int, int], *, key: Key) -> None:
+    def __init__(self, size_in: int | Layout, widths: Sequence[int], sizes: tuple[int, int], *, key: Key) -> None:
         self.mlp = MLP(size_in, widths, sizes[0], gain=0.01, key=key)
         self.free = jnp.full(sizes[1], -0.5)
 
@@ -137,7 +167,7 @@ class ValueHead(eqx.Module):
     mlp: Any
     """As of `PolicyHead`."""
 
-    def __init__(self, size_in: int, widths: Sequence[int], *, key: Key) -> None:
+    def __init__(self, size_in: int | Layout, widths: Sequence[int], *, key: Key) -> None:
         self.mlp = MLP(size_in, widths, 1, gain=1.0, key=key)
 
     def __call__(self, *inputs: Array) -> Array:

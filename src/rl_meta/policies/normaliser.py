@@ -6,7 +6,8 @@ import jax.numpy as jnp
 from gymnasium import spaces
 
 from rl_meta.numerics.moments import Moments
-from rl_meta.policies.spaces import flat_size, flatten, flatten_action, is_continuous
+from rl_meta.policies.layout import Layout
+from rl_meta.policies.spaces import flat_size, flatten, flatten_action, is_continuous, layout
 from rl_meta.types import Array, Inputs, PyTree
 
 
@@ -68,6 +69,16 @@ class Normaliser(NamedTuple):
         reward = (new.reward.std / self.reward.std)[None]
         scales = [scale, scale, jnp.ones(size), reward, jnp.ones(1)]
         return jnp.concatenate(scales), jnp.concatenate([shift, shift, jnp.zeros(size + 2)])
+
+
+def layout_of_all(obs_space: spaces.Space, action_space: spaces.Space) -> Layout:
+    """Of `Normaliser.see_all`'s vector."""
+    return layout(obs_space) + layout_of_outcome(obs_space, action_space)
+
+
+def layout_of_outcome(obs_space: spaces.Space, action_space: spaces.Space) -> Layout:
+    """Of that part of it which comes after the observation."""
+    return layout(obs_space) + (flat_size(action_space) + 2)
 
 
 def size_of_all(obs_space: spaces.Space, action_space: spaces.Space) -> int:

@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 
 from rl_meta.policies.actor_critic import MakeNetwork
-from rl_meta.policies.layers import MLP, Linear
+from rl_meta.policies.layers import MLP
+from rl_meta.policies.layout import Layout, as_layout
 from rl_meta.types import Array, Key, PyTree
 
 SHARPNESS = 8.0
@@ -39,27 +40,31 @@ class Recollections(NamedTuple):
 
 
 class Recall(eqx.Module):
-    """Reads inputs [..., in] that start with the observation; lifetimes have at most `steps` steps."""
+    """Reads inputs [..., in] of an observation and the last step's outcome; lifetimes have at most `steps` steps."""
 
-    key: Linear
+    key: MLP
+    """One layer; before it, eyes for pictures."""
     value: MLP
     sink: Array
     """Score of recalling nothing. That of a memory of the very same observation is 0."""
     log_sharpness: Array
     """log β"""
+    layout: Layout = eqx.field(static=True)
+    """Of the inputs."""
     steps: int = eqx.field(static=True)
 
-    def __init__(self, size_in: int, size_obs: int, width: int, steps: int, *, key: Key) -> None:
+    def __init__(self, obs: int | Layout, outcome: int | Layout, width: int, steps: int, *, key: Key) -> None:
         key_key, key_value = jax.random.split(key)
-        self.key = Linear(size_obs, width, key=key_key)
-        self.value = MLP(size_in - size_obs, (width, width), key=key_value)
+        self.key = MLP(obs, (), width, key=key_key)
+        self.value = MLP(outcome, (width, width), key=key_value)
+        self.layout = as_layout(obs) + as_layout(outcome)
         self.sink, self.log_sharpness = jnp.zeros(()), jnp.log(SHARPNESS)
         self.steps = steps
 
     @property
     def size(self) -> int:
         """Width of what is recalled."""
-        return self.key.bias.size
+        return self.key.layers[-1].bias.size
 
     def start(self) -> Recollections:
         """Nothing to recall."""
@@ -105,8 +110,8 @@ class Recalling(eqx.Module):
     recall: Recall
     network: Any
 
-    def __init__(self, recall: Recall, make: MakeNetwork, size_in: int, *, key: Key) -> None:
-        self.recall, self.network = recall, make(size_in + recall.size, key)
+    def __init__(self, recall: Recall, make: MakeNetwork, *, key: Key) -> None:
+        self.recall, self.network = recall, make(recall.layout + recall.size, key)
 
     @property
     def value(self) -> Any:

@@ -9,6 +9,7 @@ from gymnasium import spaces
 
 from rl_meta.numerics.distributions import Categorical, TanhNormal
 from rl_meta.policies.layers import MLP
+from rl_meta.policies.layout import Layout
 from rl_meta.policies.spaces import flat_size
 from rl_meta.types import Array, Key
 
@@ -27,7 +28,13 @@ class TwinQ(eqx.Module):
     """One output per action, or the action as an input."""
 
     def __init__(
-        self, size_in: int, widths: Sequence[int], action_space: spaces.Space, *, activation: Callable, key: Key
+        self,
+        size_in: int | Layout,
+        widths: Sequence[int],
+        action_space: spaces.Space,
+        *,
+        activation: Callable,
+        key: Key,
     ) -> None:
         """size_in: of the state."""
         self.discrete = isinstance(action_space, spaces.Discrete)
@@ -56,7 +63,7 @@ class SoftActorCritic(eqx.Module):
 
     def __init__(
         self,
-        size_in: int,
+        size_in: int | Layout,
         widths: Sequence[int],
         action_space: spaces.Space,
         *,

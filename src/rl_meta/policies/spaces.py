@@ -13,7 +13,11 @@ from gymnasium import spaces
 
 from rl_meta.errors import UserError
 from rl_meta.numerics.distributions import Categorical, DiagonalNormal, Distribution
+from rl_meta.policies.layout import Layout, Picture
 from rl_meta.types import Array, PyTree
+
+LEAST_SIDE = 8
+"""Of what is taken for a picture, in pixels."""
 
 
 def flat_size(space: spaces.Space) -> int:
@@ -22,7 +26,10 @@ def flat_size(space: spaces.Space) -> int:
 
 
 def flatten(space: spaces.Space, x: PyTree) -> Array:
-    """One float32 vector per batch element: Box raveled, Discrete and MultiDiscrete one-hot, Dict joined by key."""
+    """One float32 vector per batch element: Box raveled, Discrete and MultiDiscrete one-hot, Dict joined by key.
+
+    Pixels are scaled to [0, 1].
+    """
     if isinstance(space, spaces.Dict):
         return jnp.concatenate([flatten(part, x[name]) for name, part in space.items()], -1)
     x = jnp.asarray(x)
@@ -35,8 +42,32 @@ def flatten(space: spaces.Space, x: PyTree) -> Array:
         return jnp.concatenate(digits, -1)
     if isinstance(space, spaces.Box):
         batch = x.shape[: x.ndim - len(space.shape)]
-        return x.reshape(*batch, math.prod(space.shape)).astype(jnp.float32)
+        x = x.reshape(*batch, math.prod(space.shape)).astype(jnp.float32)
+        return x / max(int(space.high.max()), 1) if is_picture(space) else x
     raise _unsupported("observation", space)
+
+
+def layout(space: spaces.Space) -> Layout:
+    """Where pictures are in `flatten`'s vector."""
+    if isinstance(space, spaces.Dict):
+        return sum((layout(part) for part in space.values()), Layout(0))
+    if not is_picture(space):
+        return Layout(flat_size(space))
+    shape = space.shape or ()
+    orders = {2: (0, 1), 3: (1, 2, 0) if shape[0] < shape[-1] else (0, 1, 2), 4: (1, 2, 0, 3)}
+    return Layout(math.prod(shape), (Picture(0, shape, orders[len(shape)]),))
+
+
+def is_picture(space: spaces.Space) -> bool:
+    """Are these pixels? A Box of uint8, 8 or more high and wide.
+
+    Its axes are height and width; those and channels, before or after them, whichever are fewer; or frames, height,
+    width and channels.
+    """
+    if not isinstance(space, spaces.Box) or space.dtype != np.uint8 or not 2 <= len(space.shape) <= 4:
+        return False
+    sides = {2: space.shape, 3: sorted(space.shape, reverse=True)[:2], 4: space.shape[1:3]}
+    return min(sides[len(space.shape)]) >= LEAST_SIDE
 
 
 def blank(space: spaces.Space) -> PyTree:
@@ -47,7 +78,7 @@ def blank(space: spaces.Space) -> PyTree:
 
 
 def is_continuous(space: spaces.Space) -> np.ndarray:
-    """[flat_size] bool: which entries of the vector are measurements (and may be normalised), not one-hot."""
+    """[flat_size] bool: which entries of the vector are measurements (and may be normalised), not one-hot or pixels."""
     if isinstance(space, spaces.Dict):
         return np.concatenate([is_continuous(part) for part in space.values()])
     if isinstance(space, spaces.Discrete):
@@ -55,7 +86,7 @@ def is_continuous(space: spaces.Space) -> np.ndarray:
     if isinstance(space, spaces.MultiDiscrete):
         return np.zeros(int(np.sum(space.nvec)), bool)
     if isinstance(space, spaces.Box):
-        return np.ones(math.prod(space.shape), bool)
+        return np.full(math.prod(space.shape), not is_picture(space))
     raise _unsupported("observation", space)
 
 

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 
 from rl_meta.numerics.distributions import DiagonalNormal
 from rl_meta.policies.gru import GRU
-from rl_meta.policies.layers import MLP, Linear
+from rl_meta.policies.layers import MLP, Linear, before_memory
+from rl_meta.policies.layout import Layout
+from rl_meta.policies.vision import Eyes
 from rl_meta.types import Array, Key
 
 LOG_STD_LIMIT = 5.0
@@ -21,15 +23,15 @@ LOG_STD_LIMIT = 5.0
 class BeliefEncoder(eqx.Module):
     """A recurrent network whose output is a belief: q(m | what was seen up to now)."""
 
-    embedding: MLP | None
+    embedding: MLP | Eyes | None
     memory: GRU
     posterior: Linear
 
-    def __init__(self, size_in: int, embedding: Sequence[int], size: int, latent: int, *, key: Key) -> None:
+    def __init__(self, size_in: int | Layout, embedding: Sequence[int], size: int, latent: int, *, key: Key) -> None:
         """embedding: widths of layers before the GRU. size: of the GRU."""
         key_embedding, key_memory, key_posterior = jax.random.split(key, 3)
-        self.embedding = MLP(size_in, embedding, key=key_embedding) if embedding else None
-        self.memory = GRU(embedding[-1] if embedding else size_in, size, key=key_memory)
+        self.embedding, size_read = before_memory(size_in, embedding, key_embedding)
+        self.memory = GRU(size_read, size, key=key_memory)
         self.posterior = Linear(size, 2 * latent, key=key_posterior)
 
     def start(self) -> Array:
@@ -65,7 +67,7 @@ class Decoder(eqx.Module):
     of_query: MLP
     rest: MLP
 
-    def __init__(self, latent: int, query: int, widths: Sequence[int], size_out: int, *, key: Key) -> None:
+    def __init__(self, latent: int, query: int | Layout, widths: Sequence[int], size_out: int, *, key: Key) -> None:
         """widths: of the embeddings' tanh layer, and of the tanh layers after them; two or more."""
         key_latent, key_query, key_rest = jax.random.split(key, 3)
         embedding, joint, *rest = widths

@@ -15,6 +15,7 @@ from gymnasium.envs.registration import load_env_creator
 from rl_meta.errors import UserError, unknown
 from rl_meta.settings import Positive, Range
 from rl_meta.tasks.envs import Envs, Outcome, batched, rows_of
+from rl_meta.tasks.old_gym import in_new_api
 from rl_meta.tasks.workers import WorkerEnvs
 from rl_meta.types import Key, PyTree
 
@@ -49,7 +50,7 @@ def find_environment(env: str | Make, max_steps: int | None) -> tuple[Make, Make
         UserError: no such id, or what it needs is not installed.
     """
     if not isinstance(env, str):
-        return lambda **arguments: _limited(env(**arguments), max_steps), env
+        return lambda **arguments: _limited(in_new_api(env(**arguments)), max_steps), env
     try:
         spec = gymnasium.spec(env)
         creator: Any = spec.entry_point if callable(spec.entry_point) else load_env_creator(str(spec.entry_point))

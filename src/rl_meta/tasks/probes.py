@@ -195,6 +195,62 @@ class LookOrPull:
         return Transition(Clock(state.time + 1), obs, reward, jnp.ones((), bool), jnp.zeros((), bool))
 
 
+class LightsTask(NamedTuple):
+    """Hidden parameters."""
+
+    quarter: Array
+    """Of the picture, to be named: upper left, upper right, lower left, lower right."""
+
+
+@dataclass(frozen=True)
+class Lights:
+    """Name a quarter of a dark picture; then a pixel lights up in the one that pays 1, and an episode is dark at first.
+
+    Known answer: 0.25 for the first step of a lifetime, 1 for every later one; without memory 0.25 for the first step
+    of every episode. Whoever does not see pictures stays at 0.25.
+    """
+
+    side: Count = 8
+    """Of the picture, in pixels; even."""
+    horizon: Count = 3
+    """Steps after which an episode is truncated."""
+
+    splits = SPLITS[:3]
+    episodes = 2
+
+    @property
+    def observation_space(self) -> spaces.Box:
+        """A grey picture."""
+        return spaces.Box(0, 255, (self.side, self.side, 1), np.uint8)
+
+    @property
+    def action_space(self) -> spaces.Discrete:
+        """A quarter."""
+        return spaces.Discrete(4)
+
+    @property
+    def task_space(self) -> spaces.Dict:
+        """See `LightsTask`."""
+        return spaces.Dict([("quarter", spaces.Discrete(4))])
+
+    def sample(self, key: Key, split: str = "train") -> LightsTask:
+        """Any quarter."""
+        return LightsTask(jax.random.randint(split_key(key, split), (), 0, 4))
+
+    def reset(self, key: Key, task: LightsTask) -> tuple[Clock, Array]:
+        """Darkness."""
+        return Clock(jnp.array(0)), jnp.zeros((self.side, self.side, 1), jnp.uint8)
+
+    def step(self, key: Key, state: Clock, action: Array, task: LightsTask) -> Transition:
+        """Name a quarter, and see."""
+        time, half = state.time + 1, self.side // 2
+        row, column = jax.random.randint(key, (2,), 0, half)
+        row, column = row + half * (task.quarter // 2), column + half * (task.quarter % 2)
+        picture = jnp.zeros((self.side, self.side, 1), jnp.uint8).at[row, column].set(255)
+        reward = (action == task.quarter).astype(float)
+        return Transition(Clock(time), picture, reward, jnp.zeros((), bool), time >= self.horizon)
+
+
 class AimAtTask(NamedTuple):
     """Hidden parameters."""
 
