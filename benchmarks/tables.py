@@ -130,6 +130,7 @@ def speed_table() -> list[str]:
 
 
 AXES = {
+    "method": "method",
     "order": "gradients",
     "meta_batch_size": "tasks",
     "copies": "trajectories per task",
@@ -145,6 +146,12 @@ AXES = {
 def maml_speed_table() -> list[str]:
     """What MAML-TRPO costs, and what that grows with."""
     return _points(_result("throughput-maml") or {}, "by CPU time", lambda point: f"{point['steps_per_cpu_second']:,}")
+
+
+def memory_speed_table() -> list[str]:
+    """What methods with a memory cost."""
+    result = _result("throughput-memories") or {}
+    return _points(result, "by CPU time", lambda point: f"{point['steps_per_cpu_second']:,}")
 
 
 def scaling_table() -> list[str]:
@@ -192,6 +199,7 @@ TABLES = {
     "methods": method_table,
     "speed": speed_table,
     "maml speed": maml_speed_table,
+    "memory speed": memory_speed_table,
     "scaling": scaling_table,
     "family speed": family_speed_table,
 }

@@ -8,12 +8,10 @@ gradients and 10 conjugate-gradient iterations. Steps are counted over all stage
 adapting and improving together. Steps per second of processor time say more where other programs run.
 """
 
-import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
-from points import compiled_run, measure_axes
+from points import measure_axes, measured
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = HERE.parent / "results" / "throughput-maml.json"
@@ -24,33 +22,15 @@ AXES: dict[str, list[dict[str, Any]]] = {
     "inner_steps": [{"inner_steps": n} for n in (1, 2, 3)],
     "outer": [{"outer": outer} for outer in ("trpo", "ppo")],
 }
-CALLS = 5
 
 
 def measure(change: dict[str, Any]) -> dict[str, Any]:
     """Speed, compile seconds and peak memory of one point, in this process."""
-    import jax
-
-    sys.path.insert(0, str(HERE / "peers"))
-    from measurement import peak_memory_mb, timed
-
     from rl_meta.algorithms.maml import MAML
     from rl_meta.tasks.point_goal import PointGoal
     from rl_meta.training.config import RunConfig
 
-    run = compiled_run(RunConfig(PointGoal(), MAML(**change), steps=10**9), 200_000)
-    state = run.state
-    timings = []
-    for _ in range(CALLS + 1):
-        state, timing = timed(lambda state=state: jax.block_until_ready(run.go_on(state)[0]))
-        timings.append(timing)
-    return {
-        **change,
-        "steps_per_second": round(run.steps / statistics.median(one.seconds for one in timings[1:])),
-        "steps_per_cpu_second": round(run.steps / statistics.median(one.cpu_seconds for one in timings[1:])),
-        "compile_seconds": round(run.seconds, 1),
-        "peak_memory_mb": round(peak_memory_mb()),
-    }
+    return change | measured(RunConfig(PointGoal(), MAML(**change), steps=10**9), 200_000)
 
 
 if __name__ == "__main__":

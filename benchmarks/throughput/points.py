@@ -5,6 +5,7 @@ Called with the names of some axes they measure the points of these, called with
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+CALLS = 5
+"""That are timed, after one that is not."""
 Point = dict[str, Any]
 """Settings by name, and after the measurement its results."""
 
@@ -42,6 +45,26 @@ def compiled_run(config: Any, steps: int) -> Compiled:
     compiled = go_on.lower(keys, state, count).compile()
     seconds = time.perf_counter() - began
     return Compiled(lambda state: compiled(keys, state, count), state, int(count) * config.steps_per_iteration, seconds)
+
+
+def measured(config: Any, steps: int) -> Point:
+    """Speed, compile seconds and peak memory of a run, in this process, about so many environment steps per call."""
+    import jax
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent / "peers"))
+    from measurement import peak_memory_mb, timed
+
+    run = compiled_run(config, steps)
+    state, timings = run.state, []
+    for _ in range(CALLS + 1):
+        state, timing = timed(lambda state=state: jax.block_until_ready(run.go_on(state)[0]))
+        timings.append(timing)
+    return {
+        "steps_per_second": round(run.steps / statistics.median(one.seconds for one in timings[1:])),
+        "steps_per_cpu_second": round(run.steps / statistics.median(one.cpu_seconds for one in timings[1:])),
+        "compile_seconds": round(run.seconds, 1),
+        "peak_memory_mb": round(peak_memory_mb()),
+    }
 
 
 def measure_axes(
