@@ -179,6 +179,47 @@ def family_speed_table() -> list[str]:
     return rows + [f"| `{name}` | {speed['steps_per_second'] / 1e6:.1f} |" for name, speed in by_speed]
 
 
+def message_table() -> list[str]:
+    """What it costs to send an iteration's parameters and lifetimes."""
+    measured = (_result("cluster") or {"measured": {"messages": {}}})["measured"]
+    rows = [
+        "| collectors are | parameters, MB | lifetimes, MB | one exchange, ms | of it without contents, ms |",
+        "|---|---|---|---|---|",
+    ]
+    for name, told in measured["messages"].items():
+        sizes = [f"{told[part] / 1e6:.2f}" for part in ("parameter_bytes", "lifetime_bytes")]
+        times = [f"{1000 * told[part]:.1f}" for part in ("seconds", "empty_seconds")]
+        rows.append(f"| {' | '.join((PLACES[name], *sizes, *times))} |")
+    return rows
+
+
+PLACES = {"processes": "processes", "ray": "Ray actors"}
+
+
+def collector_table() -> list[str]:
+    """Iterations with and without collectors."""
+    measured = (_result("cluster") or {"measured": {"steps_per_second": {}}})["measured"]
+    rows = ["| collectors | steps/s |", "|---|---|"]
+    return rows + [f"| {name} | {round(speed, -2):,.0f} |" for name, speed in measured["steps_per_second"].items()]
+
+
+def plan_table() -> list[str]:
+    """What many machines would reach."""
+    simulated = (_result("cluster") or {"simulated": {"plans": {}}})["simulated"]
+    rows = [
+        "| environment | machines | steps/s | collecting | messages and waiting | updating |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, plan in simulated["plans"].items():
+        for point in plan["reached"]:
+            parts = [f"{point[part]:.0%}" for part in ("collecting", "messages_and_waiting", "updating")]
+            cells = (name, f"{point['machines']:,}", f"{round(point['steps_per_second'], -2):,}", *parts)
+            rows.append(f"| {' | '.join(cells)} |")
+        half, limit = plan["machines_for_half_of_it"], round(plan["limit_steps_per_second"], -2)
+        rows.append(f"| | no number | {limit:,} | half of it with {half:g} machines | | |")
+    return rows
+
+
 def _result(name: str) -> dict[str, Any] | None:
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else None
@@ -202,6 +243,9 @@ TABLES = {
     "memory speed": memory_speed_table,
     "scaling": scaling_table,
     "family speed": family_speed_table,
+    "cluster messages": message_table,
+    "cluster speed": collector_table,
+    "cluster plan": plan_table,
 }
 
 

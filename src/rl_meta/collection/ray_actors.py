@@ -5,6 +5,7 @@ no room waits for a node that has.
 """
 
 import sys
+import warnings
 from typing import Any
 
 import cloudpickle
@@ -94,16 +95,16 @@ class RayActors:
 
 def _connect(address: str, cpus: float, gpus: float) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    python = ".".join(map(str, sys.version_info[:3]))
+    hint = f"start one with `ray start --head` (Ray {ray.__version__}, Python {python}, as here), or give --ray local"
     if address == LOCAL:
         finds = {name: value for name, value in surroundings().items() if name == "PYTHONPATH"}
-        room = {"num_cpus": max(1, round(cpus)), **({"num_gpus": round(gpus)} if gpus else {})}
-        ray.init(address=LOCAL, include_dashboard=False, runtime_env={"env_vars": finds}, **room, **quiet)
-        return
+        quiet |= {"include_dashboard": False, "runtime_env": {"env_vars": finds}, "num_cpus": max(1, round(cpus))}
+        quiet |= {"num_gpus": round(gpus)} if gpus else {}
+        hint = "Ray did not start on this machine: try again when it has less to do, or leave out --ray"
     try:
-        ray.init(address=address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        python = ".".join(map(str, sys.version_info[:3]))
-        raise UserError(
-            f"no Ray cluster answers at {address!r}: start one with `ray start --head` (Ray {ray.__version__}, Python "
-            f"{python}, as here), or give --ray local ({error})"
-        ) from None
+        with warnings.catch_warnings():  # of forks with threads: what Ray forks becomes another program at once
+            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
+            ray.init(address=address, **quiet)
+    except Exception as error:  # Ray raises several kinds, and `Exception` itself where it starts too slowly
+        raise UserError(f"no Ray cluster answers at {address!r}: {hint} ({error})") from None
