@@ -44,6 +44,7 @@ NEEDS = {"stable-baselines3.md": "sb3_contrib", "tuning.md": "ray", "rllib.md": 
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:(stable_baselines3|sb3_contrib)")
+@pytest.mark.filterwarnings("ignore:.*Overriding environment rllib:UserWarning")  # RLlib registers its own anew
 @pytest.mark.parametrize("name", [name for name, page in zip(NAMES, PAGES, strict=True) if blocks(page, "python")])
 def test_the_code_of_a_page_runs(name, monkeypatch, tmp_path):
     if name in NEEDS:
