@@ -168,6 +168,63 @@ def test_a_run_that_was_stopped_is_resumed_to_the_same_state(run, tmp_path):
     assert arrays(tmp_path / "run") == arrays(run)
 
 
+# ------------------------------------------------------------------------------------------- tune
+
+
+def trials_of(out, *rows):
+    """What `api.tune` returns: the first trial went to the end, the others did not."""
+    row = lambda i, score: {"number": i, "values": {"method.trace": 0.5 + i / 10}, "score": score, "error": None}
+    trials = [
+        row(i, score) | {"state": state, "scores": [{"env_steps": 10, "score": score}], "run": f"{out}/trials/00{i}"}
+        for i, (state, score) in enumerate(rows)
+    ]
+    best = max(range(len(rows)), key=lambda i: (rows[i][0] == "finished", rows[i][1] or -1))
+    return {"trials": trials, "ranges": {"method.trace": "0.5:0.9"}, "tasks": 7, "best": best}
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """No trial is run; what the command asks for is kept."""
+    kept = []
+    told = trials_of("x", ("stopped", 9.0), ("finished", 3.25), ("failed", None))
+    told["trials"][2]["error"] = "the run has diverged"
+    monkeypatch.setattr(
+        api, "tune", lambda *words, report, **options: report(told) or kept.append((words, options)) or told
+    )
+    monkeypatch.setattr(api, "resume_tuning", lambda out, **options: kept.append((out, options)) or told)
+    return kept
+
+
+def test_the_options_of_tuning_are_those_of_the_search(tried):
+    line = "tune bandit rl2 --family.arms 3 --method.memory 8 --trials 4 --steps 100 --tasks 7 --parallel 2 --seed 5"
+    said = say(f"{line} --schedule none --range method.trace=0.5:0.9 --range family.pulls=choice:5,10 --out x --json")
+    ((family, method), options), *_ = tried
+    assert (family, method.memory, options["out"]) == (Bandit(arms=3), 8, Path("x"))
+    assert options["ranges"] == {"method.trace": "0.5:0.9", "family.pulls": "choice:5,10"}
+    named = [options[name] for name in ("trials", "steps", "tasks", "parallel", "seed", "schedule")]
+    assert named == [4, 100, 7, 2, 5, "none"]
+    assert len(json.loads(said.out)["trials"]) == 3
+
+
+def test_trials_are_told_in_a_table_and_the_best_is_what_is_next(tried):
+    said = say("tune --resume x --parallel 3")
+    assert (said.status, tried[0][0], tried[0][1]["parallel"]) == (0, Path("x"), 3)
+    rows = [line for line in said.out.splitlines() if "finished" in line or "stopped" in line]
+    assert ["finished" in row for row in rows] == [True, False]
+    assert "3.25" in rows[0]
+    assert "trial 2 failed: the run has diverged" in said.out
+    assert said.out.endswith("best: trial 1   next: rl-meta evaluate x/trials/001\n")
+
+
+def test_trials_that_are_stopped_say_how_to_go_on(tried, monkeypatch):
+    def interrupted(*words, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "tune", interrupted)
+    said = say("tune bandit rl2 --out x")
+    assert (said.status, said.err) == (130, "stopped; saved. Continue with: rl-meta tune --resume x\n")
+
+
 # ------------------------------------------------------------------------------------------- evaluate
 
 

@@ -37,7 +37,7 @@ def connected(cpus: int) -> Iterator[None]:
 
 
 def start(cpus: int) -> None:
-    """Start Ray on this machine, if none is connected to.
+    """Start Ray on this machine, if none is connected to and `RAY_ADDRESS` names none.
 
     Raises:
         UserError: it does not start.
@@ -46,18 +46,16 @@ def start(cpus: int) -> None:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray").setLevel(logging.ERROR)
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if os.environ.get("RAY_ADDRESS"):
+        ray.init(**quiet)
+        return
+    small: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*os.fork", RuntimeWarning)  # another program follows at once
         for left in reversed(range(TRIES)):
             try:
-                ray.init(
-                    num_cpus=cpus,
-                    include_dashboard=False,
-                    object_store_memory=STORE_BYTES,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    runtime_env=modules_of_this_process(),
-                )
+                ray.init("local", runtime_env=modules_of_this_process(), **small, **quiet)
                 return
             except Exception as error:
                 ray.shutdown()

@@ -49,6 +49,7 @@ WITH_CODE = [
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:(stable_baselines3|sb3_contrib)")
+@pytest.mark.filterwarnings("ignore:.*Overriding environment rllib:UserWarning")  # RLlib registers its own anew
 @pytest.mark.parametrize("name", WITH_CODE)
 def test_the_code_of_a_page_runs(name, monkeypatch, tmp_path):
     if name in NEEDS:

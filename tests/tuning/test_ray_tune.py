@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import rl_meta
+from rl_meta.errors import UserError
 from rl_meta.tasks.distributions import Choice
 from rl_meta.training.checkpoints import newest_checkpoint
 from rl_meta.training.config import RunConfig
@@ -22,7 +23,7 @@ pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("ignore")]
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.tune")
 
-from rl_meta.ray_session import modules_of_this_process  # noqa: E402
+from rl_meta.ray_session import start  # noqa: E402
 from rl_meta.tuning.ray_tune import scheduler_of  # noqa: E402
 
 STEPS = 45 * 16
@@ -34,13 +35,7 @@ SOON = 300
 @pytest.fixture(scope="module")
 def connected():
     """A Ray that `tune` finds: to start one takes longer than the trials."""
-    ray.init(
-        num_cpus=1,
-        include_dashboard=False,
-        object_store_memory=200 * 2**20,
-        log_to_driver=False,
-        runtime_env=modules_of_this_process(),
-    )
+    start(1)
     yield
     ray.shutdown()
 
@@ -117,6 +112,11 @@ def test_trials_that_are_over_are_not_run_again_and_others_go_on(connected, tune
             assert (
                 newest_checkpoint(runs[trial["number"]] / "checkpoints").stat().st_mtime_ns == before[trial["number"]]
             )
+
+
+def test_more_gpus_than_there_are_are_refused(connected, tmp_path):
+    with pytest.raises(UserError, match="each trial was to have 99 GPUs, Ray found"):
+        rl_meta.tune(SecondArmPays(), Leaning(), out=tmp_path / "out", trials=1, steps=STEPS, gpus=99)
 
 
 def test_the_scheduler_knows_of_trials_that_are_over():

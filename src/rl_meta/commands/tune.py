@@ -30,7 +30,8 @@ def run(words: list[str]) -> None:
     if any(word.split("=")[0] == "--resume" for word in words):
         resumed = tyro.cli(ResumeOptions, args=words, prog="rl-meta tune")
         told = _tried(
-            lambda say: api.resume_tuning(resumed.resume, parallel=resumed.parallel, report=say), resumed.resume
+            lambda say: api.resume_tuning(resumed.resume, parallel=resumed.parallel, gpus=resumed.gpus, report=say),
+            resumed.resume,
         )
         _say(told, as_json=resumed.json)
         return
@@ -49,6 +50,7 @@ def run(words: list[str]) -> None:
             seed=options.seed,
             seeds=options.seeds,
             parallel=options.parallel,
+            gpus=options.gpus,
             report=say,
         ),
         out,
@@ -64,6 +66,8 @@ class ResumeOptions:
     """The directory."""
     parallel: int | None = None
     """Trials at a time; None: one for each core."""
+    gpus: int = 0
+    """Of each trial."""
     json: bool = False
     """Print all trials as one JSON object."""
 
@@ -89,6 +93,7 @@ def _options(words: list[str]) -> tuple[Any, Any]:
         ("tasks", text(int, "Validation tasks that trials are scored in."), 100),
         ("schedule", text(str, "asha: stop trials that fall behind; none: run all to the end."), "asha"),
         ("parallel", text(int | None, "Trials at a time; None: one for each core."), None),
+        ("gpus", text(int, "GPUs of each trial."), 0),
         ("out", text(Path | None, "Directory; default runs/tune-FAMILY-METHOD-N."), None),
         ("seed", text(int, "The first seed of every trial, and what values are drawn with."), 0),
         ("seeds", text(int, "Seeds to train in every trial."), 1),

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
@@ -26,10 +27,13 @@ SETTINGS = {
 }
 
 
-def run_trials(results: Results, *, parallel: int, report: Callable[[Results], None]) -> None:
+def run_trials(results: Results, *, parallel: int, gpus: int, report: Callable[[Results], None]) -> None:
     """Run all trials that are not over, so many at once; trials.json is always up to date.
 
     Ctrl-C raises KeyboardInterrupt. What was told until then is kept, and every run as of its last checkpoint.
+
+    Raises:
+        UserError: there are not as many GPUs as one trial is to have.
     """
     left = [trial for trial in results.trials if trial.state not in OVER]
     if not left:
@@ -39,8 +43,10 @@ def run_trials(results: Results, *, parallel: int, report: Callable[[Results], N
     watcher = Watcher(results, report)
     with connected(parallel), TemporaryDirectory() as scratch:
         _set_up()
+        if gpus > (found := ray.cluster_resources().get("GPU", 0)):
+            raise UserError(f"each trial was to have {gpus} GPUs, Ray found {found:g} in all")
         tuner = tune.Tuner(
-            tune.with_parameters(_in_tune, jobs=jobs),
+            tune.with_resources(tune.with_parameters(_in_tune, jobs=jobs), {"cpu": 1, "gpu": gpus}),
             param_space={"number": tune.grid_search([trial.number for trial in left])},
             tune_config=tune.TuneConfig(scheduler=scheduler, max_concurrent_trials=parallel, reuse_actors=True),
             run_config=tune.RunConfig(storage_path=scratch, name="trials", verbose=0, callbacks=[watcher]),

@@ -31,6 +31,7 @@ def tune(  # noqa: PLR0913 (all of them are the caller's to choose)
     seed: int = RunConfig.seed,
     seeds: int = RunConfig.seeds,
     parallel: int | None = None,
+    gpus: int = 0,
     report: Report = lambda told: None,
 ) -> dict[str, Any]:
     """Look for good settings: train with many, score them in validation tasks, stop those that fall behind.
@@ -48,6 +49,7 @@ def tune(  # noqa: PLR0913 (all of them are the caller's to choose)
         seed: the first seed of every trial, and what values are drawn with.
         seeds: how many seeds to train in every trial.
         parallel: trials at a time; None: one for each core.
+        gpus: of each trial, which limits how many run at a time as well.
         report: called with what is in trials.json whenever it changes.
 
     Returns:
@@ -65,13 +67,14 @@ def tune(  # noqa: PLR0913 (all of them are the caller's to choose)
     written = {name: as_written(distribution) for name, distribution in drawn.items()}
     search = Search(base, trials, written, tasks, schedule)
     _check_ray()
-    return _go_on(begin(Path(out), search, draw(drawn, parts, trials, seed)), parallel, report)
+    return _go_on(begin(Path(out), search, draw(drawn, parts, trials, seed)), parallel, gpus, report)
 
 
 def resume_tuning(
     out: str | Path,
     *,
     parallel: int | None = None,
+    gpus: int = 0,
     report: Report = lambda told: None,
     family: Family | None = None,
     method: Method | None = None,
@@ -82,7 +85,7 @@ def resume_tuning(
     """
     results = read(Path(out), family=family, method=method)
     _check_ray()
-    return _go_on(results, parallel, report)
+    return _go_on(results, parallel, gpus, report)
 
 
 def _written(given: Distribution | Sequence[Any] | str) -> str:
@@ -98,11 +101,13 @@ def _check_ray() -> None:
         raise UserError(MISSING.format(error=error)) from error
 
 
-def _go_on(results: Results, parallel: int | None, report: Report) -> dict[str, Any]:
+def _go_on(results: Results, parallel: int | None, gpus: int, report: Report) -> dict[str, Any]:
     from rl_meta.tuning.ray_tune import run_trials  # noqa: PLC0415 (it needs the extra)
 
     at_once = os.cpu_count() or 1 if parallel is None else parallel
     if at_once < 1:
         raise UserError(f"parallel must be at least 1, got {at_once}")
-    run_trials(results, parallel=at_once, report=lambda found: report(found.to_plain()))
+    if gpus < 0:
+        raise UserError(f"gpus must be at least 0, got {gpus}")
+    run_trials(results, parallel=at_once, gpus=gpus, report=lambda found: report(found.to_plain()))
     return results.to_plain()
