@@ -6,12 +6,13 @@ import pytest
 
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import SPLITS, draw_tasks
-from rl_meta.tasks.highway import MANNERS, Highway
+from rl_meta.tasks.highway import MANNERS, Highway, Intersection, Merge, Parking, Racetrack, Roundabout
 
 pytest.importorskip("highway_env")
 
 FAMILY = Highway(horizon=4)
 IDLE, FASTER = 1, 3
+ROADS = (Merge, Roundabout, Intersection, Parking, Racetrack)
 
 
 def begun(family, **hidden):
@@ -83,6 +84,68 @@ def test_tasks_are_split_by_region_and_drawn_from_the_key():
     assert set(np.asarray(drawn["test"].lanes).tolist()) == {0, 1, 2}
     task = jax.tree.map(lambda x: np.asarray(x[0]), drawn["test"])
     assert FAMILY.task_space.contains(task._asdict())
+
+
+@pytest.mark.parametrize("road", ROADS)
+def test_every_road_is_as_it_says(road):
+    family = road(horizon=3)
+    envs, obs = begun(family)
+    env = envs._envs[0].env
+    assert family.action_space == env.action_space
+    assert obs.shape == (1, *family.observation_space.shape)
+    action = family.action_space.sample() * 0
+    for time in range(3):
+        envs.send(np.asarray(action)[None], None, cut=False)
+        outcome = envs.receive()
+        assert outcome.lost is None
+        assert outcome.measured.keys() == {name.partition("=")[0] for name in family.measures}
+        if outcome.terminated[0]:
+            break
+        assert outcome.truncated[0] == (time == 2)
+    assert {*family.road.hidden} == {*family.task_space.spaces}
+
+
+@pytest.mark.parametrize(("road", "most"), [(Merge, 6), (Roundabout, 4)])
+def test_cars_are_added_where_there_is_room(road, most):
+    usual, crowded = (others(begun(road(), cars=cars)[0]) for cars in (0, 2))
+    added = len(crowded) - len(usual)
+    assert 0 < added <= most
+    places = np.array([car.position for car in crowded])
+    apart = np.linalg.norm(places[:, None] - places, axis=-1)
+    assert apart[-added:][apart[-added:] > 0].min() > 10
+
+
+@pytest.mark.parametrize("road", [Merge, Roundabout, Intersection, Racetrack])
+def test_others_have_the_manners_of_the_task_on_every_road(road):
+    envs, _ = begun(road(), aggressiveness=0.5)
+    for _ in range(2):
+        assert others(envs)
+        for name, (calm, aggressive) in MANNERS.items():
+            assert {getattr(driver, name) for driver in others(envs)} == {(calm + aggressive) / 2}
+        envs._envs[0].env.step(1 if road is not Racetrack else np.zeros(1))
+
+
+def test_the_wheels_turn_as_far_as_the_task_says():
+    headings = []
+    for degrees in (25.0, 65.0):
+        envs, first = begun(Racetrack(), steering=degrees, cars=0)
+        before = envs._envs[0].env.unwrapped.vehicle.heading
+        envs._envs[0].env.step(np.array([0.3]))
+        headings.append(abs(envs._envs[0].env.unwrapped.vehicle.heading - before))
+    assert headings[1] > 2 * headings[0]
+
+
+def test_parking_shows_the_place_and_whether_it_was_reached():
+    envs, obs = begun(Parking(), cars=2)
+    env = envs._envs[0].env.unwrapped
+    np.testing.assert_allclose(obs[0, 6:8] * 100, env.vehicle.goal.position, atol=1e-3)
+    assert len(others(envs)) == 8
+    env.vehicle.position = np.array(env.vehicle.goal.position)
+    env.vehicle.heading, env.vehicle.speed = env.vehicle.goal.heading, 0.0
+    envs.send(np.zeros((1, 2), np.float32), None, cut=False)
+    outcome = envs.receive()
+    assert outcome.terminated[0]
+    assert outcome.measured["is_success"][0] == 1
 
 
 def test_without_highway_env_the_error_says_how_to_install_it(monkeypatch):

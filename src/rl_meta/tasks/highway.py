@@ -1,16 +1,19 @@
-"""`highway`: highway-env's road, whose traffic is hidden: how dense it is, on how many lanes, and how the others drive.
+"""`highway`, `merge`, `roundabout`, `intersection`, `parking`, `racetrack`: highway-env's roads, with hidden traffic.
 
+How many others there are, how close together and how aggressively they drive is hidden; on the road `highway` also the
+number of lanes; where the agent steers itself, how far its wheels turn for the same action.
 Needs `pip install 'rl-meta[driving]'`. It makes some tens of steps per second; the family `driving` is the fast one.
 See Leurent (2018), "An Environment for Autonomous Driving Decision-Making", https://github.com/Farama-Foundation/HighwayEnv.
 """
 
 import importlib
 import os
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.util import find_spec
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -19,18 +22,11 @@ from gymnasium import spaces
 from rl_meta.errors import UserError, unknown
 from rl_meta.settings import Count
 from rl_meta.tasks.base import SPLITS
-from rl_meta.tasks.distributions import Choice, Uniform
+from rl_meta.tasks.distributions import Choice, Distribution, Uniform
 from rl_meta.tasks.gymnasium_world import Simulated, World
 from rl_meta.tasks.sources import Source, source_of
 from rl_meta.types import Key, PyTree
 
-OBSERVATION = {
-    "type": "Kinematics",
-    "vehicles_count": 5,
-    "features": ["presence", "x", "y", "vx", "vy"],
-    "features_range": {"x": [-150, 150], "y": [-16, 16], "vx": [-40, 40], "vy": [-40, 40]},
-}
-"""The own car and the four nearest ones, scaled by what does not depend on the task."""
 MANNERS = {
     "TIME_WANTED": (2.5, 0.7),
     "DISTANCE_WANTED": (12.0, 6.0),
@@ -42,43 +38,80 @@ MANNERS = {
 """What the drivers' models (IDM and MOBIL) have in calm traffic, and in aggressive traffic: seconds, metres, metres per
 square second. Extrapolation goes a quarter beyond."""
 
+ROOM = 15.0
+"""Metres between a car that is added to a road and all others."""
+TRIES = 20
+"""Places that are looked at for one; it is left out if there is no room."""
+
+
+class Road(NamedTuple):
+    """What tells highway-env's roads apart."""
+
+    env: str
+    """Its id."""
+    settings: Mapping[str, Any]
+    """Of highway-env."""
+    shape: tuple[int, ...]
+    """Of an observation."""
+    actions: spaces.Space
+    hidden: Mapping[str, Distribution]
+    """What differs between tasks. Where `aggressiveness` is, others drive."""
+    configure: Callable[[Mapping[str, Any]], dict[str, Any]]
+    """(task) -> settings of highway-env. What it does not say of `cars` is added to the road after a reset."""
+    adds_cars: bool = False
+    """Does highway-env have no setting for the number of cars?"""
+    decisions_per_second: int = 1
+    measures: tuple[str, ...] = ("crashed=max", "speed=mean")
+
 
 @dataclass(frozen=True)
-class Highway(Simulated):
-    """Highway-env with hidden traffic: drive fast, keep right, and do not crash."""
+class RoadFamily(Simulated):
+    """A road of highway-env with hidden traffic."""
 
-    horizon: Count = 40
-    """Seconds, and decisions, of an episode; a crash ends it."""
+    horizon: Count
+    """Decisions of an episode; a crash ends it."""
     episodes: Count = 3
     """Full-length episodes of an ordinary lifetime."""
 
     splits = SPLITS
-    measures = ("crashed=max", "speed=mean")
-    action_space: ClassVar[spaces.Discrete] = spaces.Discrete(5)  # lane left, idle, lane right, faster, slower
+
+    @property
+    @abstractmethod
+    def road(self) -> Road:
+        """Which one."""
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Crashes, speed in metres per second; when parking, also success."""
+        return self.road.measures
+
+    @property
+    def action_space(self) -> spaces.Space:
+        """Highway-env's: manoeuvres by number, or acceleration and steering in [-1, 1]."""
+        return self.road.actions
 
     @property
     def observation_space(self) -> spaces.Box:
-        """Presence, place and velocity of five cars.
+        """Highway-env's: cars, or the surroundings.
 
         Raises:
             UserError: highway-env is missing.
         """
         if find_spec("highway_env") is None:
             raise UserError("highway-env is missing: pip install 'rl-meta[driving]'")
-        return spaces.Box(-np.inf, np.inf, (5, 5))
+        return spaces.Box(-np.inf, np.inf, self.road.shape)
 
     @cached_property
     def _source(self) -> Source:
-        ranges = {"density": Uniform(0.7, 1.7), "aggressiveness": Uniform(0.0, 1.0)}
-        return source_of({**ranges, "lanes": Choice((2, 3, 4)), "vehicles": Choice((12, 16, 20))})
+        return source_of(dict(self.road.hidden))
 
     @property
     def task_space(self) -> spaces.Dict:
-        """Density, aggressiveness, and which of the numbers of lanes and of vehicles."""
+        """What is hidden; of numbers that are chosen among a few, which."""
         return self._source.task_space
 
     def sample(self, key: Key, split: str = "train") -> PyTree:
-        """Density and aggressiveness from the split's region."""
+        """What is drawn from a range is from the split's region."""
         if split not in self.splits:
             raise unknown("split", split, self.splits)
         return self._source.sample(key, split)
@@ -86,37 +119,214 @@ class Highway(Simulated):
     @property
     def world(self) -> World:
         """A road."""
-        return World(partial(_made, self.horizon), {}, _set_traffic, self._source.values, ("crashed", "speed"))
+        names = tuple(measure.partition("=")[0] for measure in self.measures)
+        return World(partial(_made, self.road, self.horizon), {}, set_traffic, self._source.values, names)
 
 
-def _made(horizon: int) -> gymnasium.Env:
+AROUND = {
+    "type": "Kinematics",
+    "vehicles_count": 5,
+    "features": ["presence", "x", "y", "vx", "vy"],
+    "features_range": {"x": [-150, 150], "y": [-16, 16], "vx": [-40, 40], "vy": [-40, 40]},
+}
+"""The own car and the four nearest ones, scaled by what does not depend on the task."""
+MANOEUVRES: spaces.Discrete = spaces.Discrete(5)  # lane left, idle, lane right, faster, slower
+AGGRESSIVENESS = Uniform(0.0, 1.0)
+STEERING = Uniform(25.0, 65.0)
+"""Degrees that the wheels turn at most."""
+
+
+def _steers(action: Mapping[str, Any], degrees: float) -> dict[str, Any]:
+    most = float(np.deg2rad(degrees))
+    return {"action": {"type": "ContinuousAction", "steering_range": [-most, most], **action}}
+
+
+HIGHWAY = Road(
+    "highway-fast-v0",
+    {"observation": AROUND},
+    (5, 5),
+    MANOEUVRES,
+    {
+        "density": Uniform(0.7, 1.7),
+        "aggressiveness": AGGRESSIVENESS,
+        "lanes": Choice((2, 3, 4)),
+        "vehicles": Choice((12, 16, 20)),
+    },
+    lambda task: {
+        "lanes_count": int(task["lanes"]),
+        "vehicles_count": int(task["vehicles"]),
+        "vehicles_density": float(task["density"]),
+    },
+)
+MERGE = Road(
+    "merge-v1",
+    {"observation": AROUND},
+    (5, 5),
+    MANOEUVRES,
+    {"aggressiveness": AGGRESSIVENESS, "cars": Choice((0, 3, 6))},
+    lambda task: {},
+    adds_cars=True,
+)
+ROUNDABOUT = Road(
+    "roundabout-v1",
+    {},
+    (5, 5),
+    MANOEUVRES,
+    {"aggressiveness": AGGRESSIVENESS, "cars": Choice((0, 2, 4))},
+    lambda task: {},
+    adds_cars=True,
+)
+INTERSECTION = Road(
+    "intersection-v2",
+    {},
+    (15, 7),
+    spaces.Discrete(3),  # slower, idle, faster
+    {"density": Uniform(0.2, 0.8), "aggressiveness": AGGRESSIVENESS, "cars": Choice((5, 10, 15))},
+    lambda task: {"initial_vehicle_count": int(task["cars"]), "spawn_probability": float(task["density"])},
+)
+PARKING = Road(
+    "parking-v0",
+    {},
+    (12,),
+    spaces.Box(-1.0, 1.0, (2,)),  # acceleration, steering
+    {"steering": STEERING, "cars": Choice((0, 4, 8))},
+    lambda task: {"vehicles_count": int(task["cars"]), **_steers({}, task["steering"])},
+    decisions_per_second=5,
+    measures=("crashed=max", "speed=mean", "is_success=max"),
+)
+RACETRACK = Road(
+    "racetrack-v1",
+    {},
+    (2, 12, 12),
+    spaces.Box(-1.0, 1.0, (1,)),  # steering
+    {"steering": STEERING, "aggressiveness": AGGRESSIVENESS, "cars": Choice((1, 3, 5))},
+    lambda task: {
+        "other_vehicles": int(task["cars"]),
+        **_steers({"longitudinal": False, "lateral": True, "target_speeds": [0, 5, 10]}, task["steering"]),
+    },
+    decisions_per_second=5,
+)
+
+
+@dataclass(frozen=True)
+class Highway(RoadFamily):
+    """Drive fast, keep right, and do not crash, among hidden traffic on two to four lanes."""
+
+    horizon: Count = 40
+    """Seconds, and decisions, of an episode; a crash ends it."""
+    road: ClassVar[Road] = HIGHWAY
+
+
+@dataclass(frozen=True)
+class Merge(RoadFamily):
+    """Drive past a ramp from which others merge."""
+
+    horizon: Count = 20
+    """Seconds, and decisions, of an episode; a crash ends it, and so does the end of the road."""
+    road: ClassVar[Road] = MERGE
+
+
+@dataclass(frozen=True)
+class Roundabout(RoadFamily):
+    """Enter a roundabout, and leave it on the other side."""
+
+    horizon: Count = 11
+    """Seconds, and decisions, of an episode; a crash ends it."""
+    road: ClassVar[Road] = ROUNDABOUT
+
+
+@dataclass(frozen=True)
+class Intersection(RoadFamily):
+    """Turn left at a crossing without lights."""
+
+    horizon: Count = 13
+    """Seconds, and decisions, of an episode; a crash ends it, and so does having turned."""
+    road: ClassVar[Road] = INTERSECTION
+
+
+@dataclass(frozen=True)
+class Parking(RoadFamily):
+    """Park at a place that is shown, with a car whose steering is hidden, among parked ones."""
+
+    horizon: Count = 100
+    """Decisions of an episode, five a second; a crash ends it, and so does being parked."""
+    road: ClassVar[Road] = PARKING
+
+
+@dataclass(frozen=True)
+class Racetrack(RoadFamily):
+    """Keep to a winding track among others, with a car whose steering is hidden."""
+
+    horizon: Count = 150
+    """Decisions of an episode, five a second; a crash ends it, and so does leaving the track."""
+    road: ClassVar[Road] = RACETRACK
+
+
+def _made(road: Road, horizon: int) -> gymnasium.Env:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # PyGame would greet
     gymnasium.register_envs(importlib.import_module("highway_env"))
-    settings = {"observation": OBSERVATION, "duration": horizon}
-    return _Mannered(gymnasium.make("highway-fast-v0", disable_env_checker=True, config=settings))
+    settings = {**road.settings, "duration": horizon / road.decisions_per_second}
+    env = gymnasium.make(road.env, disable_env_checker=True, config=settings, max_episode_steps=horizon)
+    return InTraffic(env, road)
 
 
-def _set_traffic(env: gymnasium.Env, values: Mapping[str, Any]) -> None:
-    traffic = {
-        "lanes_count": int(values["lanes"]),
-        "vehicles_count": int(values["vehicles"]),
-        "vehicles_density": float(values["density"]),
-    }
-    env.unwrapped.configure(traffic)  # type: ignore[attr-defined]
-    env.aggressiveness = float(values["aggressiveness"])  # type: ignore[attr-defined]
+def set_traffic(env: gymnasium.Env, values: Mapping[str, Any]) -> None:
+    """Put a road into a task."""
+    env.values = values  # type: ignore[attr-defined]
 
 
-class _Mannered(gymnasium.Wrapper):
-    """Highway-env with other drivers' manners."""
+class InTraffic(gymnasium.Wrapper):
+    """Highway-env with the traffic of a task."""
 
-    aggressiveness = 0.5
+    values: Mapping[str, Any]
+
+    def __init__(self, env: gymnasium.Env, road: Road) -> None:
+        super().__init__(env)
+        self._road = road
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """A new road, with drivers of the task's manners."""
-        found = self.env.reset(seed=seed, options=options)
-        road: Any = self.env.unwrapped
-        for driver in road.road.vehicles:
-            if driver not in road.controlled_vehicles:
+        """A new road, with the task's cars, and drivers of its manners."""
+        env: Any = self.env.unwrapped
+        env.configure(self._road.configure(self.values))
+        obs, info = self.env.reset(seed=seed, options=options)
+        if self._road.adds_cars:
+            _add_cars(env, int(self.values["cars"]))
+            obs = env.observation_type.observe()
+        self._teach_manners()
+        return _vector(obs), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """As highway-env's; drivers that come into view have the task's manners, too."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self._teach_manners()
+        return _vector(obs), reward, terminated, truncated, info
+
+    def _teach_manners(self) -> None:
+        env: Any = self.env.unwrapped
+        if "aggressiveness" not in self.values:
+            return
+        power = float(self.values["aggressiveness"])
+        for driver in env.road.vehicles:
+            if driver not in env.controlled_vehicles:
                 for name, (calm, aggressive) in MANNERS.items():
-                    setattr(driver, name, calm + self.aggressiveness * (aggressive - calm))
-        return found
+                    setattr(driver, name, calm + power * (aggressive - calm))
+
+
+def _vector(obs: Any) -> Any:
+    """Of an observation for parking: the car, and the place."""
+    return np.concatenate([obs["observation"], obs["desired_goal"]]) if isinstance(obs, dict) else obs
+
+
+def _add_cars(env: Any, count: int) -> None:
+    """So many more cars, as fast as the others are, where there is room."""
+    road, rng = env.road, env.np_random
+    speeds = [vehicle.speed for vehicle in road.vehicles if vehicle not in env.controlled_vehicles]
+    make = type(next(vehicle for vehicle in road.vehicles if vehicle not in env.controlled_vehicles)).make_on_lane
+    for _ in range(count):
+        for _ in range(TRIES):
+            index = road.network.random_lane_index(rng)
+            along = rng.uniform(0, road.network.get_lane(index).length)
+            car = make(road, index, longitudinal=along, speed=float(np.mean(speeds)))
+            if min(np.linalg.norm(car.position - other.position) for other in road.vehicles) > ROOM:
+                road.vehicles.append(car)
+                break
