@@ -23,7 +23,7 @@ LEARNING = [
     ("bandit-10-5-hypernetwork", "the same", "hypernetwork", "lifetime"),
     ("bandit-100-5-rl2", "Bernoulli bandit, 100 pulls, 5 arms", "rl2", "lifetime"),
     ("bandit-100-5-linear-recurrence", "the same", "transformer (linear recurrence)", "lifetime"),
-    ("bandit-100-10-rl2", "Bernoulli bandit, 100 pulls, 10 arms", "rl2", "lifetime"),
+    ("bandit-100-10-rl2", "Bernoulli bandit, 100 pulls, 10 arms", "rl2 (recall)", "lifetime"),
     ("bandit-100-10-linear-recurrence", "the same", "transformer (linear recurrence)", "lifetime"),
     ("bandit-100-10-attention", "the same", "transformer (attention)", "lifetime"),
     (
@@ -38,7 +38,7 @@ LEARNING = [
         "transformer (linear recurrence)",
         "lifetime",
     ),
-    ("tabular-mdp-rl2", "random tabular MDPs, 10 episodes", "rl2", "lifetime"),
+    ("tabular-mdp-rl2", "random tabular MDPs, 10 episodes", "rl2 (recall)", "lifetime"),
     ("grid-navigation-rl2", "grid navigation, 4 episodes", "rl2", "lifetime"),
     ("grid-navigation-varibad", "the same", "varibad", "lifetime"),
     ("grid-navigation-hypernetwork", "the same", "hypernetwork", "lifetime"),

@@ -14,6 +14,7 @@ from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.probes import Lights, LookOrPull, OneArmPays
+from rl_meta.tasks.tabular_mdp import TabularMDP
 from rl_meta.training.config import RunConfig
 from rl_meta.training.run import build_trainer
 
@@ -94,6 +95,18 @@ def test_scratch_learns_the_task_within_its_lifetime():
     lived = live_through(adapter, (), config.family, config.shape, drawn, jax.random.key(7))
     assert abs(lived.stages[:, 0].mean() - 3.0) < 0.8
     assert lived.stages[:, -1].mean() > 5.6
+
+
+@pytest.mark.learning
+def test_recall_tells_the_states_of_a_small_world_apart_where_a_gru_does_not_yet():
+    family = TabularMDP(states=4, actions=2, horizon=4)  # random: 4 per episode, knowing the task: 6.26 or so
+    settings = {"memory": 16, "encoder": (), "heads": (32,), "learning_rate": 5e-3, "meta_batch_size": 128}
+    paid = {"discount": 1.0, "trace": 0.8, "entropy_weight": 0.02}
+    late = lambda recall: (
+        adapts(RunConfig(family, RL2(recall=recall, **settings, **paid), steps=400_000)).episodes[:, -3:].mean()
+    )
+    assert late(16) > 5.4
+    assert late(None) < 5.0
 
 
 @pytest.mark.learning
