@@ -16,6 +16,7 @@ ROOMS = (
         "aggregation",
         "exporting",
         "integrations",
+        "serving",
         "api",
         "commands",
         "cli",

@@ -11,7 +11,7 @@ Nothing heavy is imported before it is used.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl_meta.api import aggregate, evaluate, export, load, report, resume, sweep, train, train_learner
+    from rl_meta.api import aggregate, evaluate, export, load, report, resume, serve, sweep, train, train_learner
     from rl_meta.errors import UserError
 
 __version__ = "0.1.0"
@@ -23,6 +23,7 @@ __all__ = [
     "load",
     "report",
     "resume",
+    "serve",
     "sweep",
     "train",
     "train_learner",
