@@ -28,6 +28,7 @@ ROOMS = (
         "tuning",
         "exporting",
         "integrations",
+        "serving",
         "api",
         "commands",
         "cli",

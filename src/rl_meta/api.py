@@ -1,5 +1,6 @@
-"""What the package offers in Python: train, tune, evaluate, aggregate, export ...; the same on the command line."""
+"""What the package offers in Python: train, tune, evaluate, serve, export ...; the same on the command line."""
 
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
 from rl_meta.integrations.foreign import ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of, library_of
+from rl_meta.serving.settings import ServeSettings
 from rl_meta.settings import check_settings, to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
@@ -35,6 +37,7 @@ __all__ = [
     "report",
     "resume",
     "resume_tuning",
+    "serve",
     "sweep",
     "train",
     "train_learner",
@@ -236,6 +239,43 @@ def export(
     except UnknownError as error:
         raise UserError(f"{about['method']} cannot be exported to {to}: {error}") from None
     return Path(out)
+
+
+def serve(
+    run: str | Path,
+    settings: ServeSettings | None = None,
+    *,
+    seed_index: int = 0,
+    family: Family | None = None,
+    method: Method | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the trained agent over HTTP until Ctrl-C; many clients, each of which it adapts to by itself.
+
+    Args:
+        run: the run directory.
+        settings: where to listen, and for how many; None: on this machine only, at port 8000.
+        seed_index: which of the run's seeds.
+        family: the family, where it is one of your own.
+        method: the method, where it is one of your own.
+        say: told what is going on, in lines.
+
+    Raises:
+        UserError: a missing extra or token, an address that cannot be had, settings out of range.
+    """
+    try:
+        from rl_meta.serving.server import serve_service, service_of  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise UserError(f"serving needs an extra ({error}): pip install 'rl-meta[serve]'") from error
+    settings = settings or ServeSettings()
+    with settings.listening() as listener:
+        config, algorithm, params = _trained(run, seed_index, family, method)
+        about = {
+            "family": families.name_of(config.family) or type(config.family).__name__,
+            "method": methods.name_of(config.method) or type(config.method).__name__,
+        }
+        service = service_of(algorithm, params, config.method.view(config.family), config.shape, settings)
+        serve_service(service, listener, about, settings, say)
 
 
 def report(run: str | Path, *, film: bool = False, family: Family | None = None, method: Method | None = None) -> Path:

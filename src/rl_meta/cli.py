@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "rl_meta.commands.report",
     "aggregate": "rl_meta.commands.aggregate",
     "export": "rl_meta.commands.export",
+    "serve": "rl_meta.commands.serve",
 }
 """Each module has a function `run(words)`; it is imported only when the command is given."""
 
@@ -35,6 +36,7 @@ usage: rl-meta COMMAND [OPTIONS]
   report DIR              write DIR/report.html
   aggregate DIR DIR ...   merge the models of several runs into one; with --sweep, look along the line between two
   export DIR --to onnx    write the agent for a program without RL-Meta: onnx, tensorflow or torch
+  serve DIR               serve the agent over HTTP to many clients, each with an adaptation of its own
 
 `rl-meta COMMAND --help` shows a command's options. Exit status: 0 done, 2 wrong input, 130 stopped by Ctrl-C.
 """

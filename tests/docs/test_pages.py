@@ -88,7 +88,7 @@ def test_the_command_line_understands_every_command(line, monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path)
     for name, replacement in {"train": train, "evaluate": evaluate}.items():
         monkeypatch.setattr(api, name, replacement)
-    for name in ("resume", "report", "aggregate", "sweep", "export", "train_learner", "tune", "resume_tuning"):
+    for name in ("resume", "report", "aggregate", "sweep", "export", "serve", "train_learner", "tune", "resume_tuning"):
         monkeypatch.setattr(api, name, work)
     words = shlex.split(line, comments=True)[1:]
     if words in (["list"], ["--version"]):
