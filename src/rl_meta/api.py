@@ -57,6 +57,7 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
     ray: str | None = None,
     collector_cpus: float = Cluster.cpus,
     collector_gpus: float = Cluster.gpus,
+    learner_devices: int = Cluster.learner_devices,
     report: Report = lambda line: None,
 ) -> Path:
     """Meta-train a method on a family.
@@ -72,6 +73,7 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
         ray: whose actors they are: the address of a Ray cluster, `auto`, or `local`. None: processes of this machine.
         collector_cpus: of Ray's, per collector.
         collector_gpus: of Ray's, per collector.
+        learner_devices: over how many of this machine's devices an update is spread, where there are collectors.
         report: called with every line of metrics.
 
     Returns:
@@ -81,17 +83,15 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
         UserError: unknown names, settings out of range, a directory with another run, divergence, no such cluster.
     """
     config = RunConfig(families.make(family), methods.make(method), steps=steps, seed=seed, seeds=seeds)
-    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus)
+    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus, learner_devices)
     train_run(config, Path(out), cluster=cluster, report=report)
     return Path(out)
 
 
-def _cluster(
-    count: int, ray: str | None, cpus: float = Cluster.cpus, gpus: float = Cluster.gpus, *, name: str = "collectors"
-) -> Cluster | None:
-    """Who does the work; None: this process."""
+def _cluster(count: int, ray: str | None, *how: float, name: str = "collectors") -> Cluster | None:
+    """Who does the work; None: this process. how: the other fields of `Cluster`."""
     if count:
-        cluster = Cluster(count, ray, cpus, gpus)
+        cluster = Cluster(count, ray, *how)  # type: ignore[arg-type]
         check_settings(cluster)
         return cluster
     if ray is not None:
@@ -150,13 +150,14 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
         return meta_train(begun, made, outer, out=Path(out), crew=crew, **how)
 
 
-def resume(
+def resume(  # noqa: PLR0913 (all of them are the caller's to choose)
     run: str | Path,
     *,
     collectors: int = 0,
     ray: str | None = None,
     collector_cpus: float = Cluster.cpus,
     collector_gpus: float = Cluster.gpus,
+    learner_devices: int = Cluster.learner_devices,
     report: Report = lambda line: None,
     family: Family | None = None,
     method: Method | None = None,
@@ -169,7 +170,7 @@ def resume(
     if (Path(run) / PROVENANCE).exists():
         raise UserError(f"{run} is merged from other runs: it has no optimiser and no lifetimes to go on with")
     config = read_config(Path(run) / "config.json", family=family, method=method)
-    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus)
+    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus, learner_devices)
     train_run(config, Path(run), cluster=cluster, report=report)
     return Path(run)
 

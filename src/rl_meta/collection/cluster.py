@@ -42,6 +42,8 @@ class Cluster:
     """Of Ray's, per collector."""
     gpus: NotNegative = 0.0
     """Of Ray's, per collector; at 0 it lives on the processor."""
+    learner_devices: Count = 1
+    """Over how many of the learner's devices an update is spread."""
 
 
 class Part(NamedTuple):

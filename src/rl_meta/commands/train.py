@@ -34,6 +34,7 @@ CLUSTER = [
     ("ray", _about(str | None, "Whose actors they are: a Ray cluster's ADDRESS, auto, or local."), None),
     ("collector_cpus", _about(float, "Of Ray's, per collector."), Cluster.cpus),
     ("collector_gpus", _about(float, "Of Ray's, per collector."), Cluster.gpus),
+    ("learner_devices", _about(int, "Over which an update is spread, where there are collectors."), 1),
 ]
 """The options that say who lives the lifetimes."""
 

@@ -24,6 +24,7 @@ from rl_meta.tasks.envs import HostFamily, on_device, on_host
 from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import TrainState, improve, trainer
+from rl_meta.training.sharding import devices_to_learn_on, spread_over
 from rl_meta.types import Info, Key, PyTree
 
 
@@ -59,13 +60,15 @@ def on_this_host(adapter: Adapter, family: HostFamily, shape: Shape, imagined: C
 class HostProgram:
     """A run as compiled pieces and a Python loop. Seeds take turns, each with lives of its own."""
 
-    def __init__(self, config: RunConfig, family: Family, lives_of: LivesOf = on_this_host) -> None:
-        """family: as the method sees it."""
+    def __init__(
+        self, config: RunConfig, family: Family, lives_of: LivesOf = on_this_host, *, learner_devices: int = 1
+    ) -> None:
+        """family: as the method sees it. learner_devices: over which updates are spread."""
         method, self.shape = config.method, config.shape
         algorithm = method.build(family, config.iterations)
         algorithm = algorithm._replace(init=jax.jit(algorithm.init))
         sample = jax.jit(lambda key: draw_tasks(family, key, method.meta_batch_size))
-        compiled = jax.jit(improve, static_argnums=(0, 1))
+        compiled = spread_over(learner_devices, jax.jit(improve, static_argnums=(0, 1)))
         imagined = device_collector(algorithm.adapter, blank_of(family), self.shape)
         self.imagined = trainer(algorithm, imagined, sample, self.shape)
         self.lives = [lives_of(algorithm.adapter, family, self.shape, imagined) for _ in range(config.seeds)]
@@ -128,9 +131,16 @@ def cluster_program(config: RunConfig, cluster: Cluster) -> HostProgram:
             "lifetimes in segments keep their environments between updates, which collectors on other machines cannot: "
             "train without segment_episodes, or without collectors"
         )
+    if method.meta_batch_size % cluster.learner_devices:
+        raise UserError(
+            f"{method.meta_batch_size} tasks cannot be spread evenly over {cluster.learner_devices} devices: choose "
+            "--learner-devices or --method.meta-batch-size so that it can"
+        )
+    devices_to_learn_on(cluster.learner_devices)
     crew = crew_of(cluster, partial(collecting, method, family, config.iterations))
     try:
-        return HostProgram(config, family, lambda _, __, shape, imagined: ClusterLives(crew, imagined, shape))
+        lives_of = lambda _, __, shape, imagined: ClusterLives(crew, imagined, shape)
+        return HostProgram(config, family, lives_of, learner_devices=cluster.learner_devices)
     except BaseException:
         crew.close()
         raise
