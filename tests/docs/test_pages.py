@@ -41,11 +41,16 @@ def run_page(page, monkeypatch, tmp_path):
 
 NEEDS = {"stable-baselines3.md": "sb3_contrib", "tuning.md": "ray", "rllib.md": "ray.rllib"}
 """Packages that a page's code imports and the tests do not install."""
+ON_RAY = (pytest.mark.frameworks, pytest.mark.filterwarnings("ignore"))  # its processes end when it pleases
+WITH_CODE = [
+    pytest.param(name, marks=ON_RAY if NEEDS.get(name, "").startswith("ray") else ())
+    for name, page in zip(NAMES, PAGES, strict=True)
+    if blocks(page, "python")
+]
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:(stable_baselines3|sb3_contrib)")
-@pytest.mark.filterwarnings("ignore:.*Overriding environment rllib:UserWarning")  # RLlib registers its own anew
-@pytest.mark.parametrize("name", [name for name, page in zip(NAMES, PAGES, strict=True) if blocks(page, "python")])
+@pytest.mark.parametrize("name", WITH_CODE)
 def test_the_code_of_a_page_runs(name, monkeypatch, tmp_path):
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
