@@ -41,15 +41,16 @@ def run_page(page, monkeypatch, tmp_path):
 
 NEEDS = {"stable-baselines3.md": "sb3_contrib", "tuning.md": "ray", "rllib.md": "ray.rllib"}
 """Packages that a page's code imports and the fast suite does not install."""
+ON_RAY = (pytest.mark.frameworks, pytest.mark.filterwarnings("ignore"))  # its processes end when it pleases
+MARKS = {name: ON_RAY if package.startswith("ray") else pytest.mark.frameworks for name, package in NEEDS.items()}
 WITH_CODE = [
-    pytest.param(name, marks=pytest.mark.frameworks if name in NEEDS else ())
+    pytest.param(name, marks=MARKS.get(name, ()))
     for name, page in zip(NAMES, PAGES, strict=True)
     if blocks(page, "python")
 ]
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:(stable_baselines3|sb3_contrib)")
-@pytest.mark.filterwarnings("ignore:.*Overriding environment rllib:UserWarning")  # RLlib registers its own anew
 @pytest.mark.parametrize("name", WITH_CODE)
 def test_the_code_of_a_page_runs(name, monkeypatch, tmp_path):
     if name in NEEDS:
