@@ -128,7 +128,7 @@ def test_others_have_the_manners_of_the_task_on_every_road(road):
 def test_the_wheels_turn_as_far_as_the_task_says():
     headings = []
     for degrees in (25.0, 65.0):
-        envs, first = begun(Racetrack(), steering=degrees, cars=0)
+        envs, _ = begun(Racetrack(), steering=degrees, cars=0)
         before = envs._envs[0].env.unwrapped.vehicle.heading
         envs._envs[0].env.step(np.array([0.3]))
         headings.append(abs(envs._envs[0].env.unwrapped.vehicle.heading - before))
