@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
 
-import rl_meta
-from rl_meta.algorithms.rl2 import RL2
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.distributions import Uniform
@@ -84,15 +82,6 @@ def test_its_draws_follow_the_seed():
     born = lambda: family.make_envs(2).begin(np.ones(2, bool), tasks, np.array([7, 8], np.uint32), None)
     np.testing.assert_array_equal(born(), born())
     assert born()[0, 2] != born()[1, 2]
-
-
-def test_an_agent_trains_in_it(tmp_path):
-    family = GymnasiumFamily(Before26, vary=VARY, max_steps=4)
-    method = RL2(meta_batch_size=4, memory=8, encoder=(8,), epochs=1)
-    run = rl_meta.train(family, method, out=tmp_path / "run", steps=64)
-    agent = rl_meta.load(run, family=family)
-    agent.begin_task(seed=0)
-    assert agent.act(np.zeros(3, np.float32)) in (0, 1)
 
 
 def test_one_of_gymnasium_stays_as_it_is():

@@ -9,6 +9,7 @@ from rl_meta.errors import unknown
 FAMILIES = {
     "ant-dir": "rl_meta.tasks.locomotion:AntDir",
     "ant-goal": "rl_meta.tasks.locomotion:AntGoal",
+    "atari": "rl_meta.tasks.atari:Atari",
     "bandit": "rl_meta.tasks.bandit:Bandit",
     "cartpole": "rl_meta.tasks.cartpole:CartPole",
     "dark-room": "rl_meta.tasks.dark_room:DarkRoom",
@@ -36,6 +37,7 @@ FAMILIES = {
     "tabular-mdp": "rl_meta.tasks.tabular_mdp:TabularMDP",
     "two-link-arm": "rl_meta.tasks.two_link_arm:TwoLinkArm",
     "walker2d-body": "rl_meta.tasks.locomotion:Walker2dBody",
+    "xland": "rl_meta.tasks.xland:XLand",
 }
 
 METHODS = {
