@@ -86,8 +86,6 @@ def test_unusable_games_are_refused():
         _ = Atari("breakot").observation_space
     with pytest.raises(UserError, match="one mode and one difficulty"):
         variants("pitfall")
-    with pytest.raises(UserError, match="way of showing"):
-        Atari(shows="pictures")
 
 
 def test_without_ale_py_the_error_says_how_to_install_it(monkeypatch):

@@ -3,7 +3,7 @@
 Without arguments, an agent is trained for two slot machines of unknown chances and served here first; else
 
     rl-meta serve DIR            in one terminal
-    python 10_serving.py --url http://127.0.0.1:8000
+    python 13_serving.py --url http://127.0.0.1:8000
 
 A client that pulls ten arms at random earns 5 in the mean, the best agent 6.02.
 """
