@@ -18,8 +18,12 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 os.environ.setdefault("XDG_CACHE_HOME", str(CACHE.parent))
 
+from hypothesis import HealthCheck, settings  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("rl_meta", "typecheck.checked")
+# how long an example takes says more about what else runs on the machine than about the code
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 # tracing makes many objects, most of which stay: looking through them again and again was a seventh of its time
 gc.set_threshold(50_000, 20, 50)
