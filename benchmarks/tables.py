@@ -189,18 +189,24 @@ def message_table() -> list[str]:
     for name, told in measured["messages"].items():
         sizes = [f"{told[part] / 1e6:.2f}" for part in ("parameter_bytes", "lifetime_bytes")]
         times = [f"{1000 * told[part]:.1f}" for part in ("seconds", "empty_seconds")]
-        rows.append(f"| {' | '.join((PLACES[name], *sizes, *times))} |")
+        rows.append(f"| {' | '.join((name, *sizes, *times))} |")
     return rows
-
-
-PLACES = {"processes": "processes", "ray": "Ray actors"}
 
 
 def collector_table() -> list[str]:
     """Iterations with and without collectors."""
     measured = (_result("cluster") or {"measured": {"steps_per_second": {}}})["measured"]
-    rows = ["| collectors | steps/s |", "|---|---|"]
-    return rows + [f"| {name} | {round(speed, -2):,.0f} |" for name, speed in measured["steps_per_second"].items()]
+    rows = ["| environment | collectors | steps/s |", "|---|---|---|"]
+    return rows + [
+        f"| {environment} | {name} | {_roughly(speed)} |"
+        for environment, speeds in measured["steps_per_second"].items()
+        for name, speed in speeds.items()
+    ]
+
+
+def _roughly(speed: float) -> str:
+    """To two digits."""
+    return f"{float(f'{speed:.2g}'):,.0f}"
 
 
 def plan_table() -> list[str]:
@@ -213,10 +219,10 @@ def plan_table() -> list[str]:
     for name, plan in simulated["plans"].items():
         for point in plan["reached"]:
             parts = [f"{point[part]:.0%}" for part in ("collecting", "messages_and_waiting", "updating")]
-            cells = (name, f"{point['machines']:,}", f"{round(point['steps_per_second'], -2):,}", *parts)
+            cells = (name, f"{point['machines']:,}", _roughly(point["steps_per_second"]), *parts)
             rows.append(f"| {' | '.join(cells)} |")
-        half, limit = plan["machines_for_half_of_it"], round(plan["limit_steps_per_second"], -2)
-        rows.append(f"| | no number | {limit:,} | half of it with {half:g} machines | | |")
+        half, limit = plan["machines_for_half_of_it"], _roughly(plan["limit_steps_per_second"])
+        rows.append(f"| | no number | {limit} | half of it with {half:g} | | |")
     return rows
 
 

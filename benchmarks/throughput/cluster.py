@@ -9,6 +9,7 @@ many times more tasks.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import time
@@ -18,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import jax
 import numpy as np
 import ray
@@ -28,10 +30,10 @@ from rl_meta.collection.crew import Work
 from rl_meta.collection.device import device_collector
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.cartpole import CartPole
+from rl_meta.tasks.gymnasium_env import GymnasiumFamily
 from rl_meta.training.config import RunConfig
 from rl_meta.training.loop import improve
-from rl_meta.training.program import cluster_program
-from rl_meta.training.run import DeviceProgram, root_keys
+from rl_meta.training.run import DeviceProgram, program_of, root_keys
 
 RESULTS = Path(__file__).parents[1] / "results" / "cluster.json"
 CONFIG = RunConfig(CartPole(), RL2(), steps=10_000_000)
@@ -42,6 +44,30 @@ SLOW = 2_000
 """Assumed: steps per second of a slow simulator on a machine, about those of one of Meta-World's environments."""
 FASTER = 20
 """Assumed of a learner on an accelerator."""
+
+
+class Waiting(gymnasium.Env):
+    """Waits in every step, as one does that runs in another program: what it takes leaves the processor free."""
+
+    observation_space = gymnasium.spaces.Box(0, 9, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, mark: float = 0.0) -> None:
+        self.shown = np.full(1, mark, np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple:  # noqa: ARG002
+        """See Gymnasium."""
+        super().reset(seed=seed)
+        return self.shown, {}
+
+    def step(self, action: int) -> tuple:
+        """See Gymnasium."""
+        time.sleep(1e-3)
+        return self.shown, float(action), False, False, {}
+
+
+MARKS = [{"mark": float(mark)} for mark in range(9)]
+SLEEPY = RunConfig(GymnasiumFamily(Waiting, tasks=MARKS, max_steps=50), RL2(meta_batch_size=8), steps=10_000_000)
 
 
 def seconds_of(work: Callable[[], Any], repeats: int) -> list[float]:
@@ -89,10 +115,10 @@ def messages(ray: str | None, params: Leaves, part: Part, answer: Leaves, repeat
     }
 
 
-def steps_per_second(collectors: int, ray: str | None, repeats: int) -> float:
+def steps_per_second(config: RunConfig, collectors: int, place: str | None, repeats: int) -> float:
     """Of whole iterations; the fastest."""
-    program = cluster_program(CONFIG, Cluster(collectors, ray)) if collectors else DeviceProgram(CONFIG)
-    keys = root_keys(CONFIG)
+    program = program_of(config, Cluster(collectors, place) if collectors else None)
+    keys = root_keys(config)
     with closing(program):
         state = program.init(keys)
 
@@ -101,7 +127,7 @@ def steps_per_second(collectors: int, ray: str | None, repeats: int) -> float:
             state, info = program.go_on(keys, state, 1)
             jax.block_until_ready((state, info))
 
-        return CONFIG.steps_per_iteration / min(seconds_of(go_on, repeats))
+        return config.steps_per_iteration / min(seconds_of(go_on, repeats))
 
 
 def simulate(machines: int, costs: dict[str, float], iterations: int = 50) -> dict[str, float]:
@@ -144,7 +170,7 @@ def plan(costs: dict[str, float]) -> dict[str, Any]:
 
 def plans(found: dict[str, Any]) -> dict[str, Any]:
     """A fast environment, a slow one, and a slow one with a faster learner."""
-    told = found["messages"]["ray"]
+    told = found["messages"]["actors of Ray"]
     per_byte = max(1 / NETWORK, told["seconds_per_megabyte"] / 1e6)
     fast = {
         "collecting_seconds": found["collecting_seconds"],
@@ -170,7 +196,7 @@ def measure(repeats: int) -> dict[str, Any]:
     answer = work(params, part).lifetimes
     alone = seconds_of(lambda: work(params, part), repeats)
     low, high = np.percentile(alone, [25, 75])
-    places = (("processes", None), ("ray", "local"))
+    places = (("processes", None), ("actors of Ray", "local"))
     return {
         "what": "rl2 on cartpole, default settings",
         "cores": os.cpu_count(),
@@ -183,10 +209,18 @@ def measure(repeats: int) -> dict[str, Any]:
         "update_seconds": min(seconds_of(updating(state, answer), repeats)),
         "messages": {name: messages(ray, params, part, answer, repeats) for name, ray in places},
         "steps_per_second": {
-            "in this process": steps_per_second(0, None, repeats),
-            **{f"{n}, {name}": steps_per_second(n, ray, repeats) for name, ray in places for n in (1, 2)},
+            "cartpole": speeds(CONFIG, places, repeats),
+            "an environment that waits 1 ms in every step": speeds(SLEEPY, places, repeats),
         },
     }
+
+
+def speeds(config: RunConfig, places: Any, repeats: int) -> dict[str, float]:
+    """Without collectors, and with one and two."""
+    with_collectors = {
+        f"{count} {name}": steps_per_second(config, count, place, repeats) for name, place in places for count in (1, 2)
+    }
+    return {"none": steps_per_second(config, 0, None, repeats), **with_collectors}
 
 
 def updating(state: Any, answer: Leaves) -> Callable[[], Any]:
@@ -199,11 +233,21 @@ def updating(state: Any, answer: Leaves) -> Callable[[], Any]:
     return lambda: jax.block_until_ready(update(key, state.meta, lifetimes))
 
 
+def start_ray() -> None:
+    """On this machine. On a busy one it may be too slow for itself at first."""
+    for _ in range(4):
+        with contextlib.suppress(Exception):
+            ray.init("local", num_cpus=2, include_dashboard=False, object_store_memory=2 * 10**8, log_to_driver=False)
+            return
+        ray.shutdown()
+    raise SystemExit("Ray did not start")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
-    ray.init(num_cpus=2, include_dashboard=False, object_store_memory=2 * 10**8, log_to_driver=False)
+    start_ray()
     measured = measure(repeats)
     simulated = {"network_bytes_per_second": NETWORK, "plans": plans(measured)}
     RESULTS.write_text(json.dumps({"measured": measured, "simulated": simulated}, indent=1) + "\n")

@@ -121,6 +121,7 @@ class ClusterLives:
         """imagined: a collector in JAX with the same trees; lifetimes are begun by it and lived by the crew."""
         self._crew, self._imagined, self._shape = crew, imagined, shape
         self._begin = jax.jit(imagined.begin)
+        self._like: Lifetimes | None = None
         self._present = self._lost = 0
 
     def begin(self, key: Key, params: PyTree, tasks: PyTree) -> Live:
@@ -129,7 +130,8 @@ class ClusterLives:
 
     def collect(self, key: Key, params: PyTree, live: Live, tasks: PyTree) -> tuple[Live, Lifetimes]:
         """See `Collector`."""
-        like = jax.eval_shape(self._imagined.collect, key, params, live, tasks)[1]
+        if self._like is None:
+            self._like = jax.eval_shape(self._imagined.collect, key, params, live, tasks)[1]
         keys, whole = keys_of_each(key, tasks), self._shape.stages_per_call == self._shape.stages
         if whole:  # those that have begun have lived nothing yet: they begin once more, the same
             keys, tasks = select(live.stage >= self._shape.stages, (keys, tasks), (live.key, live.task))
@@ -138,7 +140,7 @@ class ClusterLives:
         self._present += self._crew.present
         self._lost += sum(part.lost for part in lived)
         joined = [np.concatenate(leaves) for leaves in zip(*(part.lifetimes for part in lived), strict=True)]
-        lifetimes: Lifetimes = unpacked(joined, like)
+        lifetimes: Lifetimes = unpacked(joined, self._like)
         return lifetimes.end, lifetimes
 
     def counts(self) -> dict[str, int]:
