@@ -16,6 +16,7 @@ from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
 from rl_meta.integrations.foreign import ForeignReptile, meta_train
 from rl_meta.integrations.learners import learner_of
+from rl_meta.integrations.networks import network_of
 from rl_meta.serving.settings import ServeSettings
 from rl_meta.settings import to_plain
 from rl_meta.tasks.base import Family
@@ -36,6 +37,7 @@ def train(
     steps: int = RunConfig.steps,
     seed: int = RunConfig.seed,
     seeds: int = RunConfig.seeds,
+    initial: Any = None,
     report: Report = lambda line: None,
 ) -> Path:
     """Meta-train a method on a family.
@@ -47,6 +49,8 @@ def train(
         steps: environment steps over all lifetimes, per seed.
         seed: the first seed.
         seeds: how many seeds to train at once.
+        initial: a network to begin with, in place of a drawn one: `sb3:PPO:model.zip`, a torch.nn.Sequential or a Keras
+            Sequential (see `integrations.networks`). The method's network takes its form.
         report: called with every line of metrics.
 
     Returns:
@@ -55,8 +59,11 @@ def train(
     Raises:
         UserError: unknown names, settings out of range, a directory with another run, divergence.
     """
-    config = RunConfig(families.make(family), methods.make(method), steps=steps, seed=seed, seeds=seeds)
-    train_run(config, Path(out), report=report)
+    network, made = None if initial is None else network_of(initial), methods.make(method)
+    if network is not None:
+        made = network.shape(made)
+    config = RunConfig(families.make(family), made, steps=steps, seed=seed, seeds=seeds)
+    train_run(config, Path(out), initial=network, report=report)
     return Path(out)
 
 

@@ -39,7 +39,7 @@ def run_page(page, monkeypatch, tmp_path):
     return module
 
 
-NEEDS = {"stable-baselines3.md": "sb3_contrib"}
+NEEDS = {"initial-networks.md": "keras", "stable-baselines3.md": "sb3_contrib"}
 """Packages that a page's code imports and the fast suite does not install."""
 WITH_CODE = [
     pytest.param(name, marks=pytest.mark.frameworks if name in NEEDS else ())

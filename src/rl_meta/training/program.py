@@ -15,6 +15,7 @@ from rl_meta.tasks.base import Transition, draw_tasks
 from rl_meta.tasks.envs import HostFamily
 from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.training.config import RunConfig
+from rl_meta.training.initial import InitialNetwork, beginning_with
 from rl_meta.training.loop import TrainState, improve, trainer
 from rl_meta.types import Info, Key, PyTree
 
@@ -42,10 +43,10 @@ class Program(Protocol):
 class HostProgram:
     """The run of a family on the host. Seeds take turns, each with environments of its own."""
 
-    def __init__(self, config: RunConfig, family: HostFamily) -> None:
-        """family: as the method sees it."""
+    def __init__(self, config: RunConfig, family: HostFamily, initial: InitialNetwork | None = None) -> None:
+        """family: as the method sees it. initial: weights to begin with."""
         method, self.shape = config.method, config.shape
-        algorithm = method.build(family, config.iterations)
+        algorithm = beginning_with(method.build(family, config.iterations), initial, family)
         algorithm = algorithm._replace(init=jax.jit(algorithm.init))
         sample = jax.jit(lambda key: draw_tasks(family, key, method.meta_batch_size))
         compiled = jax.jit(improve, static_argnums=(0, 1))

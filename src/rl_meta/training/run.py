@@ -2,6 +2,7 @@
 
 DIR/config.json     all that determines the run        DIR/metrics.jsonl   one line per call
 DIR/versions.json   what it was made with              DIR/tensorboard/    the same for TensorBoard
+DIR/initial.safetensors   weights it began with, where they were given
 DIR/checkpoints/    the newest states                  DIR/evaluation.json, DIR/report.html   later
 """
 
@@ -26,6 +27,7 @@ from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.envs import on_device, on_host
 from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint, write_whole
 from rl_meta.training.config import RunConfig
+from rl_meta.training.initial import INITIAL, InitialNetwork, as_bytes, beginning_with, of_run
 from rl_meta.training.loop import Trainer, TrainState, trainer
 from rl_meta.training.metrics import Line, MetricsFiles, plain
 from rl_meta.training.program import HostProgram, Program
@@ -38,10 +40,10 @@ MOST_SKIPPED_UPDATES = 20
 Report = Callable[[Line], None]
 
 
-def build_trainer(config: RunConfig) -> Trainer:
-    """The run's loop for one seed, on the device."""
+def build_trainer(config: RunConfig, initial: InitialNetwork | None = None) -> Trainer:
+    """The run's loop for one seed, on the device. initial: see `train_run`."""
     family, method, shape = on_device(config.method.view(config.family)), config.method, config.shape
-    algorithm = method.build(family, config.iterations)
+    algorithm = beginning_with(method.build(family, config.iterations), initial, family)
     collector = device_collector(algorithm.adapter, family, shape)
     sample = lambda key: draw_tasks(family, key, method.meta_batch_size)
     return trainer(algorithm, collector, sample, shape)
@@ -85,8 +87,8 @@ def compiled_calls(config: RunConfig, train: Trainer) -> tuple[Callable, Callabl
 class DeviceProgram:
     """The run of a family on the device: many iterations of all seeds are one compiled program."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.init, self._go_on = compiled_calls(config, build_trainer(config))
+    def __init__(self, config: RunConfig, initial: InitialNetwork | None = None) -> None:
+        self.init, self._go_on = compiled_calls(config, build_trainer(config, initial))
 
     def go_on(self, keys: Key, state: TrainState, iterations: int) -> tuple[TrainState, Info]:
         """See `Program`."""
@@ -106,30 +108,38 @@ class DeviceProgram:
         """See `Program`."""
 
 
-def program_of(config: RunConfig) -> Program:
+def program_of(config: RunConfig, initial: InitialNetwork | None = None) -> Program:
     """The run as `train_run` calls it."""
     hosted = on_host(config.method.view(config.family))
-    return HostProgram(config, hosted) if hosted else DeviceProgram(config)
+    return HostProgram(config, hosted, initial) if hosted else DeviceProgram(config, initial)
 
 
-def train_run(config: RunConfig, directory: Path, *, report: Report = lambda line: None) -> None:
+def train_run(
+    config: RunConfig,
+    directory: Path,
+    *,
+    initial: InitialNetwork | None = None,
+    report: Report = lambda line: None,
+) -> None:
     """Train, or continue what `directory` holds of this very run, to `config.steps`.
 
+    `initial` are weights to begin with in place of drawn ones; a run that is continued has its own.
     `report` is called with every line of metrics. Ctrl-C ends the call in progress, saves a checkpoint and raises
     KeyboardInterrupt.
 
     Raises:
         UserError: the directory holds another run, or the run has diverged (its last good state is saved).
     """
-    with closing(program_of(config)) as program:
-        _train(config, directory, program, report)
+    initial = of_run(directory, initial)
+    with closing(program_of(config, initial)) as program:
+        like = program.shapes(root_keys(config))  # what cannot be compiled, or has no environments, leaves no directory
+        _prepare(directory, config, initial)
+        _train(config, directory, program, like, report)
 
 
-def _train(config: RunConfig, directory: Path, program: Program, report: Report) -> None:
-    """See `train_run`."""
+def _train(config: RunConfig, directory: Path, program: Program, like: PyTree, report: Report) -> None:
+    """See `train_run`. like: a state, or its shapes."""
     keys = root_keys(config)
-    like = program.shapes(keys)  # what cannot be compiled, or has no environments, leaves no directory
-    _prepare(directory, config)
     state = _start(directory, program, keys, like)
     iteration = _iteration(state)
     save = lambda: save_checkpoint(directory / "checkpoints", iteration, state)
@@ -204,7 +214,7 @@ def _line(config: RunConfig, iteration: int, count: int, seconds: float, info: d
     }
 
 
-def _prepare(directory: Path, config: RunConfig) -> None:
+def _prepare(directory: Path, config: RunConfig, initial: InitialNetwork | None) -> None:
     """Write the configuration, or make sure that it is the one already there."""
     path = directory / "config.json"
     if path.exists():
@@ -218,6 +228,8 @@ def _prepare(directory: Path, config: RunConfig) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run directory {directory}: {error.strerror}") from None
+    if initial is not None:
+        write_whole(directory / INITIAL, as_bytes(initial))
     write_whole(path, config.to_json().encode())
     write_whole(directory / "versions.json", (json.dumps(versions(), indent=2) + "\n").encode())
 
