@@ -19,6 +19,7 @@ from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
 from rl_meta.integrations.foreign import ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of, library_of
+from rl_meta.integrations.networks import network_of
 from rl_meta.serving.settings import ServeSettings
 from rl_meta.settings import check_settings, to_plain
 from rl_meta.tasks.base import Family
@@ -53,6 +54,7 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
     steps: int = RunConfig.steps,
     seed: int = RunConfig.seed,
     seeds: int = RunConfig.seeds,
+    initial: Any = None,
     collectors: int = 0,
     ray: str | None = None,
     collector_cpus: float = Cluster.cpus,
@@ -69,6 +71,8 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
         steps: environment steps over all lifetimes, per seed.
         seed: the first seed.
         seeds: how many seeds to train at once.
+        initial: a network to begin with, in place of a drawn one: `sb3:PPO:model.zip`, a torch.nn.Sequential or a Keras
+            Sequential (see `integrations.networks`). The method's network takes its form.
         collectors: how many other processes live the lifetimes; 0: this one does.
         ray: whose actors they are: the address of a Ray cluster, `auto`, or `local`. None: processes of this machine.
         collector_cpus: of Ray's, per collector.
@@ -82,9 +86,12 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
     Raises:
         UserError: unknown names, settings out of range, a directory with another run, divergence, no such cluster.
     """
-    config = RunConfig(families.make(family), methods.make(method), steps=steps, seed=seed, seeds=seeds)
+    network, made = None if initial is None else network_of(initial), methods.make(method)
+    if network is not None:
+        made = network.shape(made)
+    config = RunConfig(families.make(family), made, steps=steps, seed=seed, seeds=seeds)
     cluster = _cluster(collectors, ray, collector_cpus, collector_gpus, learner_devices)
-    train_run(config, Path(out), cluster=cluster, report=report)
+    train_run(config, Path(out), initial=network, cluster=cluster, report=report)
     return Path(out)
 
 

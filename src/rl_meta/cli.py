@@ -30,6 +30,7 @@ usage: rl-meta COMMAND [OPTIONS]
   train FAMILY METHOD     meta-train; --family.FIELD and --method.FIELD set their fields
   train gym:ID METHOD     on an environment of Gymnasium; --vary NAME=LOW:HIGH for every parameter that varies
   train FAMILY reptile --learner sb3:PPO   meta-train a learner of another library
+  train FAMILY METHOD --init-from sb3:PPO:model.zip   begin with the weights of another library's policy
   train --resume DIR      continue a run that was stopped
   tune FAMILY METHOD      look for good settings: many short runs, of which the better ones go on
   evaluate DIR            adapt to held-out tasks, write DIR/evaluation.json

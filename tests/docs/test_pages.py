@@ -39,7 +39,12 @@ def run_page(page, monkeypatch, tmp_path):
     return module
 
 
-NEEDS = {"stable-baselines3.md": "sb3_contrib", "tuning.md": "ray", "rllib.md": "ray.rllib"}
+NEEDS = {
+    "initial-networks.md": "keras",
+    "stable-baselines3.md": "sb3_contrib",
+    "tuning.md": "ray",
+    "rllib.md": "ray.rllib",
+}
 """Packages that a page's code imports and the fast suite does not install."""
 ON_RAY = (pytest.mark.frameworks, pytest.mark.filterwarnings("ignore"))  # its processes end when it pleases
 MARKS = {name: ON_RAY if package.startswith("ray") else pytest.mark.frameworks for name, package in NEEDS.items()}

@@ -22,7 +22,7 @@ from rl_meta.algorithms.ppo import (
 )
 from rl_meta.numerics.returns import gae
 from rl_meta.policies.actor_critic import FeedForwardActorCritic
-from rl_meta.policies.layers import functional
+from rl_meta.policies.layers import Activation, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import distribution, head_sizes, layout
 from rl_meta.settings import Count
@@ -38,7 +38,9 @@ class FeedForwardPPO(PPO):
     """Settings of PPO with separate feed-forward policy and value networks."""
 
     hidden: tuple[Count, ...] = (64, 64)
-    """Widths of the tanh layers of both networks."""
+    """Widths of the hidden layers of both networks."""
+    activation: Activation = "tanh"
+    """Of the hidden layers."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class Learner:
 def feed_forward_ppo(settings: FeedForwardPPO, family: Family, iterations: int) -> Learner:
     """A learner for the spaces of `family`, to be improved so many times."""
     obs_space, action_space = family.observation_space, family.action_space
-    make = lambda key: FeedForwardActorCritic(layout(obs_space), settings.hidden, head_sizes(action_space), key=key)
+    sizes = layout(obs_space), settings.hidden, head_sizes(action_space)
+    make = lambda key: FeedForwardActorCritic(*sizes, activation=settings.activation, key=key)
     return Learner(settings, obs_space, action_space, settings.optimiser(iterations), *functional(make))
 
 

@@ -29,7 +29,7 @@ from rl_meta.numerics.distributions import Distribution
 from rl_meta.numerics.moments import Moments
 from rl_meta.numerics.returns import episode_time, gae
 from rl_meta.numerics.surrogates import standardised
-from rl_meta.policies.layers import PolicyHead, functional
+from rl_meta.policies.layers import Activation, PolicyHead, functional
 from rl_meta.policies.normaliser import Normaliser
 from rl_meta.policies.spaces import distribution, flatten, head_sizes, layout
 from rl_meta.settings import Around, Count, LearningRate, NotNegative, Positive, Rate
@@ -65,7 +65,9 @@ class GradientAdaptation:
     order: Literal["second", "first"] = "second"
     """Whether the meta-gradient goes through the inner gradient, or takes it for a constant."""
     hidden: tuple[Count, ...] = (64, 64)
-    """Widths of the policy's tanh layers."""
+    """Widths of the policy's hidden layers."""
+    activation: Activation = "tanh"
+    """Of the hidden layers."""
     discount: Rate = 0.99
     """γ, per step."""
     trace: Rate = 1.0
@@ -249,7 +251,9 @@ def gradient_agent(settings: GradientAdaptation, family: Family, inner_loss: Inn
     """The agent with these settings for the spaces of `family`."""
     extra = settings.context if settings.adapts == "context" else 0
     size_in, sizes = layout(family.observation_space) + extra, head_sizes(family.action_space)
-    init_network, network_of = functional(lambda key: PolicyHead(size_in, settings.hidden, sizes, key=key))
+    init_network, network_of = functional(
+        lambda key: PolicyHead(size_in, settings.hidden, sizes, activation=settings.activation, key=key)
+    )
     part = adapting_part(settings.adapts, network_of, settings.context)
     return GradientAgent(settings, family, inner_loss, init_network, part)
 

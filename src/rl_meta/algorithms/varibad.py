@@ -186,7 +186,9 @@ def _lived(agent: BeliefAgent, params: BeliefParams, lifetimes: Lifetimes, recor
 def make_network(settings: VariBAD, family: Family, key: Key) -> FeedForwardActorCritic:
     """Policy and value, of the observation and the belief."""
     size = layout(family.observation_space) + 2 * settings.latent
-    return FeedForwardActorCritic(size, settings.hidden, head_sizes(family.action_space), key=key)
+    return FeedForwardActorCritic(
+        size, settings.hidden, head_sizes(family.action_space), activation=settings.activation, key=key
+    )
 
 
 def make_model(settings: VariBAD, family: Family, key: Key) -> TaskModel:

@@ -42,11 +42,19 @@ class FeedForwardActorCritic(eqx.Module):
     policy: PolicyHead
     value: ValueHead
 
-    def __init__(self, size_in: int | Layout, widths: Sequence[int], sizes: tuple[int, int], *, key: Key) -> None:
-        """sizes: see `spaces.head_sizes`."""
+    def __init__(
+        self,
+        size_in: int | Layout,
+        widths: Sequence[int],
+        sizes: tuple[int, int],
+        *,
+        activation: str = "tanh",
+        key: Key,
+    ) -> None:
+        """sizes: see `spaces.head_sizes`. activation: of `layers.ACTIVATIONS`."""
         key_policy, key_value = jax.random.split(key)
-        self.policy = PolicyHead(size_in, widths, sizes, key=key_policy)
-        self.value = ValueHead(size_in, widths, key=key_value)
+        self.policy = PolicyHead(size_in, widths, sizes, activation=activation, key=key_policy)
+        self.value = ValueHead(size_in, widths, activation=activation, key=key_value)
 
     @property
     def size_in(self) -> int:

@@ -1,19 +1,33 @@
 """Layers. Inputs are [..., in], so that a batch needs no `vmap`."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from rl_meta.errors import unknown
 from rl_meta.numerics.moments import Moments
 from rl_meta.numerics.orthogonal import orthogonal
 from rl_meta.policies.layout import Layout, as_layout
 from rl_meta.policies.vision import Eyes
 from rl_meta.types import Array, Key, PyTree
 
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "elu": jax.nn.elu,
+    "gelu": partial(jax.nn.gelu, approximate=False),
+    "gelu-tanh": partial(jax.nn.gelu, approximate=True),
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "tanh": jnp.tanh,
+}
+"""By the name that settings have for them."""
+Activation = Literal["elu", "gelu", "gelu-tanh", "relu", "sigmoid", "silu", "softplus", "tanh"]
 NARROW = 4
 """A layer is narrow if it has so many times fewer outputs than inputs."""
 
@@ -26,6 +40,13 @@ def functional(make: Callable[[Key], eqx.Module]) -> tuple[Callable[[Key], PyTre
     is_array = lambda x: isinstance(x, jax.ShapeDtypeStruct)
     _, static = eqx.partition(eqx.filter_eval_shape(make, jax.random.key(0)), is_array)
     return (lambda key: eqx.filter(make(key), eqx.is_array)), (lambda params: eqx.combine(params, static))
+
+
+def activation_of(name: str) -> Callable[[Array], Array]:
+    """The activation called so. Raises `UserError` where there is none."""
+    if name not in ACTIVATIONS:
+        raise unknown("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]
 
 
 class Linear(eqx.Module):
@@ -151,8 +172,16 @@ class PolicyHead(eqx.Module):
     free: Array
     """[m] Parameters that do not depend on the state: the log standard deviations; empty where discrete."""
 
-    def __init__(self, size_in: int | Layout, widths: Sequence[int], sizes: tuple[int, int], *, key: Key) -> None:
-        self.mlp = MLP(size_in, widths, sizes[0], gain=0.01, key=key)
+    def __init__(
+        self,
+        size_in: int | Layout,
+        widths: Sequence[int],
+        sizes: tuple[int, int],
+        *,
+        activation: str = "tanh",
+        key: Key,
+    ) -> None:
+        self.mlp = MLP(size_in, widths, sizes[0], gain=0.01, activation=activation_of(activation), key=key)
         self.free = jnp.full(sizes[1], -0.5)
 
     def __call__(self, *inputs: Array) -> Array:
@@ -167,8 +196,8 @@ class ValueHead(eqx.Module):
     mlp: Any
     """As of `PolicyHead`."""
 
-    def __init__(self, size_in: int | Layout, widths: Sequence[int], *, key: Key) -> None:
-        self.mlp = MLP(size_in, widths, 1, gain=1.0, key=key)
+    def __init__(self, size_in: int | Layout, widths: Sequence[int], *, activation: str = "tanh", key: Key) -> None:
+        self.mlp = MLP(size_in, widths, 1, gain=1.0, activation=activation_of(activation), key=key)
 
     def __call__(self, *inputs: Array) -> Array:
         """[..., in] -> [...]."""

@@ -23,6 +23,7 @@ from rl_meta.tasks.base import DeviceFamily, Family, Transition, draw_tasks
 from rl_meta.tasks.envs import HostFamily, on_device, on_host
 from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.training.config import RunConfig
+from rl_meta.training.initial import InitialNetwork, beginning_with
 from rl_meta.training.loop import TrainState, improve, trainer
 from rl_meta.training.sharding import devices_to_learn_on, spread_over
 from rl_meta.types import Info, Key, PyTree
@@ -61,11 +62,20 @@ class HostProgram:
     """A run as compiled pieces and a Python loop. Seeds take turns, each with lives of its own."""
 
     def __init__(
-        self, config: RunConfig, family: Family, lives_of: LivesOf = on_this_host, *, learner_devices: int = 1
+        self,
+        config: RunConfig,
+        family: Family,
+        lives_of: LivesOf = on_this_host,
+        *,
+        initial: InitialNetwork | None = None,
+        learner_devices: int = 1,
     ) -> None:
-        """family: as the method sees it. learner_devices: over which updates are spread."""
+        """family: as the method sees it. initial: weights to begin with.
+
+        learner_devices: over which updates are spread.
+        """
         method, self.shape = config.method, config.shape
-        algorithm = method.build(family, config.iterations)
+        algorithm = beginning_with(method.build(family, config.iterations), initial, family)
         algorithm = algorithm._replace(init=jax.jit(algorithm.init))
         sample = jax.jit(lambda key: draw_tasks(family, key, method.meta_batch_size))
         compiled = spread_over(learner_devices, jax.jit(improve, static_argnums=(0, 1)))
@@ -114,8 +124,8 @@ class HostProgram:
             lives.close()
 
 
-def cluster_program(config: RunConfig, cluster: Cluster) -> HostProgram:
-    """The run whose lifetimes are lived by collectors.
+def cluster_program(config: RunConfig, cluster: Cluster, initial: InitialNetwork | None = None) -> HostProgram:
+    """The run whose lifetimes are lived by collectors. initial: weights to begin with.
 
     Raises:
         UserError: settings that do not go together, no such cluster, or Ray is not installed.
@@ -140,7 +150,7 @@ def cluster_program(config: RunConfig, cluster: Cluster) -> HostProgram:
     crew = crew_of(cluster, partial(collecting, method, family, config.iterations))
     try:
         lives_of = lambda _, __, shape, imagined: ClusterLives(crew, imagined, shape)
-        return HostProgram(config, family, lives_of, learner_devices=cluster.learner_devices)
+        return HostProgram(config, family, lives_of, initial=initial, learner_devices=cluster.learner_devices)
     except BaseException:
         crew.close()
         raise

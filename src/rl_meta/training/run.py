@@ -2,6 +2,7 @@
 
 DIR/config.json     all that determines the run        DIR/metrics.jsonl   one line per call
 DIR/versions.json   what it was made with              DIR/tensorboard/    the same for TensorBoard
+DIR/initial.safetensors   weights it began with, where they were given
 DIR/checkpoints/    the newest states                  DIR/evaluation.json, DIR/report.html   later
 """
 
@@ -27,6 +28,7 @@ from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.envs import on_device, on_host
 from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint, write_whole
 from rl_meta.training.config import RunConfig
+from rl_meta.training.initial import INITIAL, InitialNetwork, as_bytes, beginning_with, of_run
 from rl_meta.training.loop import Trainer, TrainState, trainer
 from rl_meta.training.metrics import Line, MetricsFiles, plain
 from rl_meta.training.program import HostProgram, Program, cluster_program
@@ -48,10 +50,10 @@ class Looks(NamedTuple):
     """(iterations done, meta-parameters [seeds, ...]); what it raises ends the run."""
 
 
-def build_trainer(config: RunConfig) -> Trainer:
-    """The run's loop for one seed, on the device."""
+def build_trainer(config: RunConfig, initial: InitialNetwork | None = None) -> Trainer:
+    """The run's loop for one seed, on the device. initial: see `train_run`."""
     family, method, shape = on_device(config.method.view(config.family)), config.method, config.shape
-    algorithm = method.build(family, config.iterations)
+    algorithm = beginning_with(method.build(family, config.iterations), initial, family)
     collector = device_collector(algorithm.adapter, family, shape)
     sample = lambda key: draw_tasks(family, key, method.meta_batch_size)
     return trainer(algorithm, collector, sample, shape)
@@ -95,8 +97,8 @@ def compiled_calls(config: RunConfig, train: Trainer) -> tuple[Callable, Callabl
 class DeviceProgram:
     """The run of a family on the device: many iterations of all seeds are one compiled program."""
 
-    def __init__(self, config: RunConfig) -> None:
-        self.init, self._go_on = compiled_calls(config, build_trainer(config))
+    def __init__(self, config: RunConfig, initial: InitialNetwork | None = None) -> None:
+        self.init, self._go_on = compiled_calls(config, build_trainer(config, initial))
 
     def go_on(self, keys: Key, state: TrainState, iterations: int) -> tuple[TrainState, Info]:
         """See `Program`."""
@@ -116,41 +118,44 @@ class DeviceProgram:
         """See `Program`."""
 
 
-def program_of(config: RunConfig, cluster: Cluster | None = None) -> Program:
+def program_of(config: RunConfig, cluster: Cluster | None = None, initial: InitialNetwork | None = None) -> Program:
     """The run as `train_run` calls it."""
     if cluster:
-        return cluster_program(config, cluster)
+        return cluster_program(config, cluster, initial)
     hosted = on_host(config.method.view(config.family))
-    return HostProgram(config, hosted) if hosted else DeviceProgram(config)
+    return HostProgram(config, hosted, initial=initial) if hosted else DeviceProgram(config, initial)
 
 
 def train_run(
     config: RunConfig,
     directory: Path,
     *,
+    initial: InitialNetwork | None = None,
     report: Report = lambda line: None,
     cluster: Cluster | None = None,
     looks: Looks | None = None,
 ) -> None:
     """Train, or continue what `directory` holds of this very run, to `config.steps`.
 
-    `report` is called with every line of metrics. `cluster` says who lives the lifetimes; None: this process. A run
-    that is continued where it was to be looked at is looked at first. Ctrl-C ends the call in progress, saves a
-    checkpoint and raises KeyboardInterrupt.
+    `initial` are weights to begin with in place of drawn ones; a run that is continued has its own. `report` is called
+    with every line of metrics. `cluster` says who lives the lifetimes; None: this process. A run that is continued
+    where it was to be looked at is looked at first. Ctrl-C ends the call in progress, saves a checkpoint and raises
+    KeyboardInterrupt.
 
     Raises:
         UserError: the directory holds another run, or (its last good state is saved) the run has diverged, or
             environments or collectors died again and again.
     """
-    with closing(program_of(config, cluster)) as program:
-        _train(config, directory, program, report, looks or Looks())
+    initial = of_run(directory, initial)
+    with closing(program_of(config, cluster, initial)) as program:
+        like = program.shapes(root_keys(config))  # what cannot be compiled, or has no environments, leaves no directory
+        _prepare(directory, config, initial)
+        _train(config, directory, program, like, report=report, looks=looks or Looks())
 
 
-def _train(config: RunConfig, directory: Path, program: Program, report: Report, looks: Looks) -> None:
-    """See `train_run`."""
+def _train(config: RunConfig, directory: Path, program: Program, like: PyTree, *, report: Report, looks: Looks) -> None:
+    """See `train_run`. like: a state, or its shapes."""
     keys = root_keys(config)
-    like = program.shapes(keys)  # what cannot be compiled, or has no environments, leaves no directory
-    _prepare(directory, config)
     state = _start(directory, program, keys, like)
     iteration = _iteration(state)
     save = lambda: save_checkpoint(directory / "checkpoints", iteration, state)
@@ -250,7 +255,7 @@ def _line(config: RunConfig, iteration: int, count: int, seconds: float, info: d
     }
 
 
-def _prepare(directory: Path, config: RunConfig) -> None:
+def _prepare(directory: Path, config: RunConfig, initial: InitialNetwork | None) -> None:
     """Write the configuration, or make sure that it is the one already there."""
     path = directory / "config.json"
     if path.exists():
@@ -264,6 +269,8 @@ def _prepare(directory: Path, config: RunConfig) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the run directory {directory}: {error.strerror}") from None
+    if initial is not None:
+        write_whole(directory / INITIAL, as_bytes(initial))
     write_whole(path, config.to_json().encode())
     write_whole(directory / "versions.json", (json.dumps(versions(), indent=2) + "\n").encode())
 
