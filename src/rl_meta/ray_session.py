@@ -15,9 +15,6 @@ from rl_meta.errors import UserError
 STORE_BYTES = 200 * 2**20
 """Of Ray's object store: weights and scores are small."""
 
-TRIES = 3
-"""Ray waits 30 seconds for its own processes, which a busy machine may exceed."""
-
 
 def modules_of_this_process() -> dict[str, Any]:
     """Let Ray's processes find what this one finds: families and methods of the user's own."""
@@ -53,11 +50,7 @@ def start(cpus: int) -> None:
     small: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*os.fork", RuntimeWarning)  # another program follows at once
-        for left in reversed(range(TRIES)):
-            try:
-                ray.init("local", runtime_env=modules_of_this_process(), **small, **quiet)
-                return
-            except Exception as error:
-                ray.shutdown()
-                if not left:
-                    raise UserError(f"Ray does not start on this machine: {error}") from error
+        try:
+            ray.init("local", runtime_env=modules_of_this_process(), **small, **quiet)
+        except Exception as error:  # Ray gives its own processes 30 seconds, and raises no narrower one
+            raise UserError(f"Ray did not start, try again when the machine is less busy: {error}") from error
