@@ -48,7 +48,7 @@ def test_an_example_runs(number, tmp_path):
 
 
 @pytest.mark.learning
-@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("number", TOLERANCE)
 def test_an_example_reaches_its_numbers(number, tmp_path):
     reached = run(number, tmp_path)
     assert reached
