@@ -1,8 +1,19 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_meta.tasks.probes import GOALS, AimAt, AimAtTask, ArmTask, Countdown, LookOrPull, OneArmPays
+from rl_meta.tasks.probes import (
+    GOALS,
+    AimAt,
+    AimAtTask,
+    ArmTask,
+    Countdown,
+    Lights,
+    LightsTask,
+    LookOrPull,
+    OneArmPays,
+)
 from tasks.playing import draw, play_all, random_policy
 
 
@@ -59,3 +70,18 @@ def test_aiming_at_nothing_or_at_a_random_goal_earns_the_known_answers():
     posterior_sampling = np.mean([-((a - g) ** 2) for a in GOALS for g in GOALS])
     assert per_step == pytest.approx({"goal": 0.0, "nothing": -3 / 7})
     assert posterior_sampling == pytest.approx(-6 / 7)
+
+
+@pytest.mark.parametrize("quarter", range(4))
+def test_a_light_shows_the_quarter_that_pays(quarter):
+    family, task = Lights(side=8, horizon=2), LightsTask(jnp.array(quarter))
+    state, dark = family.reset(jax.random.key(0), task)
+    assert not dark.any()
+    state, obs, reward, _, truncated = family.step(jax.random.key(1), state, jnp.array(quarter), task)
+    (row, column, _), *more = np.argwhere(np.asarray(obs))
+    assert (2 * (row // 4) + column // 4, more) == (quarter, [])
+    assert float(reward) == 1
+    assert family.observation_space.contains(np.asarray(obs))
+    assert not truncated
+    *_, truncated = family.step(jax.random.key(2), state, jnp.array(0), task)
+    assert truncated
