@@ -150,6 +150,17 @@ def test_a_task_begins_with_nothing_of_the_last_one(learner):
     assert learner.algorithm.env_runner.num_env_steps_sampled_lifetime == 0
 
 
+def test_episodes_go_on_from_one_call_to_the_next_in_the_same_task(learner):
+    learner.set_parameters(learner.get_parameters())
+    task, returns = FAMILY.sample(jax.random.key(1)), []
+    for _ in range(30):
+        learner.learn(task, 8)
+        returns += learner.env.returns
+    assert max(returns) > 16, "longer than what each copy is stepped in one call"
+    learner.learn(FAMILY.sample(jax.random.key(2)), 8)
+    assert float(learner.env.get_task().gravity) == float(FAMILY.sample(jax.random.key(2)).gravity)
+
+
 def test_a_learner_that_was_used_before_still_learns(learner):
     begun = learner.get_parameters()
     for _ in range(3):
