@@ -14,7 +14,18 @@ NUMBERS = [path.name[:2] for path in EXAMPLES]
 WITHOUT_TRAINING = {"01": ["--tasks", "4000"], "02": ["--tasks", "100"], "06": ["--steps", "20000", "--tasks", "2"]}
 """Arguments with which an example takes seconds."""
 REACHED = re.compile(r": (-?[\d.]+) \(should be about (-?[\d.]+)")
-TOLERANCE = {"01": 0.15, "02": 0.9, "03": 0.1, "04": 0.3, "05": 0.15, "06": 6.0, "07": 0.3, "08": 0.15, "11": 0.5}
+TOLERANCE = {
+    "01": 0.15,
+    "02": 0.9,
+    "03": 0.1,
+    "04": 0.3,
+    "05": 0.15,
+    "06": 6.0,
+    "07": 0.3,
+    "08": 0.15,
+    "09": 1.5,
+    "11": 0.5,
+}
 """Of the numbers reached: four standard errors of the examples' sample sizes, or what seeds differ by."""
 
 
