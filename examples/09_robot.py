@@ -22,7 +22,8 @@ options = parser.parse_args()
 run = rl_meta.train(TwoLinkArm(), RL2(), out=options.out, steps=options.steps)
 evaluation = rl_meta.evaluate(run, tasks=options.tasks, baselines=(), acting="deterministic")
 first, _, third = (row["mean"] for row in evaluation["episodes"][:3])
-print(f"first episode: {first:.1f}, third episode: {third:.1f}")
+print(f"first episode: {first:.1f} (should be about -14.5)")
+print(f"third episode: {third:.1f} (should be about -10.0)")
 
 strip = Path(options.out) / "film.png"
 film_of_run(Path(run)).savefig(strip, dpi=90)  # of three episodes, the first and the last
