@@ -1,8 +1,9 @@
 """`cartpole`: a pole on a cart whose physics, and even the direction of whose pushes, is hidden.
 
 The dynamics of Barto, Sutton & Anderson (1983) with the constants and limits of Gymnasium's `CartPole-v1`;
-what is fixed there is the task here. Because `direction` is hidden, no memoryless policy can balance the
-pole in every task: which action pushes left has to be found out first.
+what is fixed there is the task here. Because `direction` is hidden, which action pushes left has to be found out first.
+That needs no memory of the agent's own: the velocities tell what the last push did, and a memoryless policy can learn
+to read it there.
 """
 
 from dataclasses import dataclass

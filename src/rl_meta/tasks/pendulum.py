@@ -1,7 +1,7 @@
 """`pendulum`: swing up and balance a pendulum whose physics, and even which way its motor turns, is hidden.
 
-The dynamics and the reward of Gymnasium's `Pendulum-v1`; what is fixed there is the task here. Because
-`direction` is hidden, no memoryless policy can balance the pendulum in every task.
+The dynamics and the reward of Gymnasium's `Pendulum-v1`; what is fixed there is the task here. Because `direction` is
+hidden, which way to push has to be found out first.
 """
 
 from dataclasses import dataclass
