@@ -66,7 +66,7 @@ def test_an_exported_agent_sees_the_same_pictures(directory):
     ours, theirs, told, given = actions_of_both(made("rl2", "pictures"), directory("rl2", "pictures"))
     np.testing.assert_array_equal(theirs, ours)
     assert given.about["observation_space"]["dtype"] == "uint8"
-    decision = told._last[1].decision
+    decision = told._ledger.extras.decision
     np.testing.assert_allclose(given._last["extras_decision_log_prob"], decision.log_prob, atol=CLOSE)
 
 
@@ -79,7 +79,7 @@ def test_a_deterministic_agent_is_the_same_agent_at_its_best(name, family, direc
 @pytest.mark.parametrize("name", ["rl2", "maml"])
 def test_what_was_computed_on_the_way_is_the_same(name, directory):
     _, _, ours, theirs = actions_of_both(made(name, "discrete"), directory(name, "discrete"))
-    told = jax.tree.leaves(ours._last[1])
+    told = jax.tree.leaves(ours._ledger.extras)
     given = [x for name, x in theirs._last.items() if name.startswith("extras")]
     assert len(told) == len(given) >= 2
     for mine, other in zip(told, given, strict=True):
