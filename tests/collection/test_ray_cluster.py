@@ -12,10 +12,10 @@ from safetensors.numpy import load_file
 ray = pytest.importorskip("ray")
 
 from ray.cluster_utils import Cluster  # noqa: E402
-from test_foreign import Wavering  # noqa: E402
 
 import rl_meta  # noqa: E402
 from hosted import HostedArms  # noqa: E402
+from integrations.toy_learners import Wavering  # noqa: E402
 from rl_meta.algorithms.rl2 import RL2  # noqa: E402
 from rl_meta.collection import crew  # noqa: E402
 from rl_meta.collection.crew import Crew  # noqa: E402
@@ -28,6 +28,7 @@ from rl_meta.training.metrics import read_lines  # noqa: E402
 
 pytestmark = [
     pytest.mark.frameworks,
+    pytest.mark.xdist_group("ray"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning", "ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

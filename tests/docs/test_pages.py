@@ -46,7 +46,11 @@ NEEDS = {
     "rllib.md": "ray.rllib",
 }
 """Packages that a page's code imports and the fast suite does not install."""
-ON_RAY = (pytest.mark.frameworks, pytest.mark.filterwarnings("ignore"))  # its processes end when it pleases
+ON_RAY = (
+    pytest.mark.frameworks,
+    pytest.mark.xdist_group("ray"),
+    pytest.mark.filterwarnings("ignore"),  # its processes end when it pleases
+)
 MARKS = {name: ON_RAY if package.startswith("ray") else pytest.mark.frameworks for name, package in NEEDS.items()}
 WITH_CODE = [
     pytest.param(name, marks=MARKS.get(name, ()))

@@ -1,16 +1,14 @@
 """The outer loop over a learner that is known in closed form: it moves half-way to its task's number."""
 
 import json
-import os
-import signal
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rl_meta
+from integrations.toy_learners import HalfWay, Wavering
 from rl_meta.cli import main
 from rl_meta.collection.crew import Crew
 from rl_meta.collection.processes import Processes
@@ -18,29 +16,6 @@ from rl_meta.errors import UserError
 from rl_meta.integrations.foreign import ForeignLearner, ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of
 from rl_meta.tasks.probes import AimAt
-
-
-class HalfWay:
-    def __init__(self, returned=lambda goal: goal):
-        self.x, self.steps, self.goals, self.begun, self.returned = np.float32(0), np.int32(0), [], [], returned
-
-    def get_parameters(self):
-        return {"x": self.x, "steps": self.steps}
-
-    def set_parameters(self, parameters):
-        self.x, self.steps = parameters["x"], parameters["steps"]
-        self.begun.append(float(self.x))
-
-    def learn(self, task, steps):
-        self.goals.append(float(task.goal))
-        self.x, self.steps = np.float32((self.x + task.goal) / 2), np.int32(self.steps + steps)
-        return self.returned(self.goals[-1])
-
-    def evaluate(self, task):
-        return -abs(float(self.x - task.goal))
-
-    def save(self, path):
-        path.write_text(str(self.x))
 
 
 def trained(tmp_path, learner, *, steps, crew=None, **settings):
@@ -92,29 +67,6 @@ def test_weighting_by_return_needs_returns(tmp_path):
 def test_settings_out_of_range_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"outer_rate must be in \[0, 1\], got 2"):
         trained(tmp_path, HalfWay(), steps=40, outer_rate=2.0)
-
-
-class Wavering(HalfWay):
-    """Draws numbers, which no task may hand on to the next one."""
-
-    random = np.random.default_rng(0)
-
-    def reseed(self, seed):
-        self.random = np.random.default_rng(seed)
-
-    def learn(self, task, steps):
-        die_once()
-        super().learn(task, steps)
-        self.x += np.float32(self.random.normal())
-        return float(self.random.normal())
-
-
-def die_once():
-    """Where $GRAVE is a file that is not there, the first one to get here makes it and ends its process."""
-    if "GRAVE" in os.environ:
-        with suppress(FileExistsError):
-            Path(os.environ["GRAVE"]).touch(exist_ok=False)
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_workers_learn_the_same_also_when_one_dies(tmp_path, monkeypatch):

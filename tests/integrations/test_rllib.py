@@ -12,7 +12,7 @@ from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.probes import ArmTask, Countdown, OneArmPays
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.frameworks, pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("torch")
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.rllib")

@@ -19,7 +19,7 @@ from rl_meta.training.config import RunConfig
 from rl_meta.tuning.results import OVER, Results, Search, Trial, read
 from tuned import Leaning, SecondArmPays
 
-pytestmark = [pytest.mark.frameworks, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.frameworks, pytest.mark.xdist_group("ray"), pytest.mark.filterwarnings("ignore")]
 ray = pytest.importorskip("ray")
 pytest.importorskip("ray.tune")
 
