@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,11 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     while not any((out / "trials").glob("*/metrics.jsonl")) and time.monotonic() - began < SOON:
         time.sleep(0.5)
     os.killpg(work.pid, signal.SIGINT)
-    _, said = work.communicate(timeout=SOON)
+    try:
+        _, said = work.communicate(timeout=SOON)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(work.pid, signal.SIGKILL)
     assert work.returncode == 130, said
     assert said.endswith(f"stopped; saved. Continue with: rl-meta tune --resume {out}\n")
     assert {trial.state for trial in read(out).trials} == {"interrupted", "waiting"}
