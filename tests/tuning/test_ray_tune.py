@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,8 +140,15 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
     out = tmp_path / "out"
     line = f"tune bandit rl2 --trials 2 --steps 100000000 --method.memory 4 --method.encoder --parallel 1 --out {out}"
     code = "from rl_meta.cli import main; main()"
+    heard = partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # which it may not be where tests run in the background
     work = subprocess.Popen(
-        [sys.executable, "-c", code, *line.split()], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", code, *line.split()],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heard,
     )
     began = time.monotonic()
     while not any((out / "trials").glob("*/metrics.jsonl")) and time.monotonic() - began < SOON:
