@@ -39,6 +39,7 @@ LEARNING = [
         "lifetime",
     ),
     ("tabular-mdp-rl2", "random tabular MDPs, 10 episodes", "rl2 (recall)", "lifetime"),
+    ("tabular-mdp-gru", "the same", "rl2", "lifetime"),
     ("grid-navigation-rl2", "grid navigation, 4 episodes", "rl2", "lifetime"),
     ("grid-navigation-varibad", "the same", "varibad", "lifetime"),
     ("grid-navigation-hypernetwork", "the same", "hypernetwork", "lifetime"),

@@ -1,6 +1,7 @@
-"""RL² on random tabular MDPs (10 states, 5 actions): total reward over 10 episodes of 10 steps.
+"""RL² on random tabular MDPs (10 states, 5 actions), with recall or not: total reward over 10 episodes of 10 steps.
 
-python benchmarks/learning/tabular_mdp.py
+    python benchmarks/learning/tabular_mdp.py                    both
+    python benchmarks/learning/tabular_mdp.py tabular-mdp-rl2    with recall
 
 Knowing the MDP brings 21.83 per episode; the other values are those of Duan et al. 2016, table 2.
 """
@@ -13,10 +14,9 @@ from rl_meta.tasks.tabular_mdp import TabularMDP
 KNOWN = {"random": 100.1, "PSRL": 138.1, "published RL²": 156.2, "knowing the MDP": 218.3, "target": 150.0}
 
 
-def main() -> None:
-    """Train, evaluate, write the result."""
-    for name in chosen(["tabular-mdp-rl2"]):
-        method = RL2(
+EXPERIMENTS = {
+    "tabular-mdp-rl2": (
+        RL2(
             meta_batch_size=256,
             minibatches=8,
             discount=1.0,
@@ -25,8 +25,29 @@ def main() -> None:
             recall=64,
             encoder=(),
             heads=(64, 64),
-        )
-        experiment(name, TabularMDP(), method, steps=2_000_000, tasks=2_000, known=KNOWN, acting="sampled")
+        ),
+        2_000_000,
+    ),
+    "tabular-mdp-gru": (
+        RL2(
+            meta_batch_size=512,
+            minibatches=8,
+            memory=128,
+            memory_span=100.0,
+            heads=(64,),
+            trace=0.3,
+            entropy_weight=0.03,
+        ),
+        4_000_000,
+    ),
+}
+
+
+def main() -> None:
+    """Train, evaluate, write the results."""
+    for name in chosen(list(EXPERIMENTS)):
+        method, steps = EXPERIMENTS[name]
+        experiment(name, TabularMDP(), method, steps=steps, tasks=2_000, known=KNOWN, acting="sampled")
 
 
 if __name__ == "__main__":
