@@ -149,8 +149,8 @@ def sweep(  # noqa: PLR0913 (all of them are the caller's to choose)
         progress("models on the line", done + 1, points)
     swept = {
         "format": SWEEP_FORMAT,
-        "family": families.name_of(config.family) or type(config.family).__name__,
-        "method": methods.name_of(config.method) or type(config.method).__name__,
+        "family": families.title_of(config.family),
+        "method": methods.title_of(config.method),
         "how": how,
         "runs": [str(run.directory) for run in runs],
         "split": split,

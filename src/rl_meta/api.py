@@ -145,7 +145,7 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
     make = partial(learner_of, learner, made, n_envs=n_envs, seed=seed, settings=settings or {})
     begun = make()
     about = {
-        "family": {"name": families.name_of(made) or type(made).__name__, **to_plain(made)},
+        "family": {"name": families.title_of(made), **to_plain(made)},
         "learner": {"name": learner, "n_envs": n_envs, **(settings or {})},
     }
     outer, model = method or ForeignReptile(), library_of(learner).model
@@ -238,8 +238,8 @@ def export(
     view = config.method.view(config.family)
     about = {
         "to": to,
-        "family": families.name_of(config.family) or type(config.family).__name__,
-        "method": methods.name_of(config.method) or type(config.method).__name__,
+        "family": families.title_of(config.family),
+        "method": methods.title_of(config.method),
     }
     try:
         programs = programs_of(algorithm, params, view, config.shape)
@@ -279,8 +279,8 @@ def serve(
     with settings.listening() as listener:
         config, algorithm, params = _trained(run, seed_index, family, method)
         about = {
-            "family": families.name_of(config.family) or type(config.family).__name__,
-            "method": methods.name_of(config.method) or type(config.method).__name__,
+            "family": families.title_of(config.family),
+            "method": methods.title_of(config.method),
         }
         service = service_of(algorithm, params, config.method.view(config.family), config.shape, settings)
         serve_service(service, listener, about, settings, say)

@@ -42,7 +42,7 @@ class Contender:
     @property
     def name(self) -> str:
         """The method's."""
-        return methods.name_of(self.config.method) or type(self.config.method).__name__
+        return methods.title_of(self.config.method)
 
     @property
     def shape(self) -> Shape:
@@ -125,7 +125,7 @@ def evaluate(  # noqa: PLR0913 (all of them are the caller's to choose)
 
     evaluation = {
         "format": EVALUATION_FORMAT,
-        "family": families.name_of(config.family) or type(config.family).__name__,
+        "family": families.title_of(config.family),
         "method": agent.name,
         "split": split,
         "tasks": tasks,

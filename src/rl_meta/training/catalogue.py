@@ -74,6 +74,10 @@ class Kind:
         path = f"{type(settings).__module__}:{type(settings).__qualname__}"
         return next((name for name, listed in self.table.items() if listed == path), None)
 
+    def title_of(self, settings: Any) -> str:
+        """What people call them: the name under which they are listed, or that of their class."""
+        return self.name_of(settings) or type(settings).__name__
+
     def make(self, settings: Any) -> Any:
         """A name stands for its default settings; anything else is taken as settings."""
         return self.load(settings)() if isinstance(settings, str) else settings
