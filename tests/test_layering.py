@@ -10,13 +10,13 @@ ROOMS = (
     *(
         "errors",
         "settings",
-        "ray_session",
         "types",
         "axes",
         "numerics",
         "tasks",
         "policies",
         "algorithms",
+        "ray_session",
         "collection",
     ),
     *(

@@ -1,6 +1,5 @@
-"""Ray on this machine: started small and quiet where nobody has connected to one."""
+"""Connecting to Ray: to a cluster, or to a small and quiet one of this process's own."""
 
-import logging
 import os
 import sys
 import warnings
@@ -11,14 +10,12 @@ from typing import Any
 import ray
 
 from rl_meta.errors import UserError
+from rl_meta.tasks.surroundings import surroundings
 
+LOCAL = "local"
+"""In place of an address: a Ray of this process's own."""
 STORE_BYTES = 200 * 2**20
-"""Of Ray's object store: weights and scores are small."""
-
-
-def modules_of_this_process() -> dict[str, Any]:
-    """Let Ray's processes find what this one finds: families and methods of the user's own."""
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
+"""Of a local Ray's object store, where what goes through it is small: weights and scores."""
 
 
 @contextmanager
@@ -39,18 +36,35 @@ def start(cpus: int) -> None:
     Raises:
         UserError: it does not start.
     """
-    if ray.is_initialized():
-        return
+    if not ray.is_initialized():
+        connect(os.environ.get("RAY_ADDRESS") or LOCAL, cpus=cpus, store_bytes=STORE_BYTES)
+
+
+def connect(address: str, *, cpus: float, gpus: float = 0.0, store_bytes: int | None = None) -> None:
+    """Connect to a cluster, or start a Ray for this process that finds what this one finds: modules of the user's own.
+
+    Args:
+        address: of a cluster's head, `auto` for the one that this machine is in, or `local`.
+        cpus: of a local Ray.
+        gpus: of a local Ray.
+        store_bytes: of a local Ray's object store; None: Ray's own choice.
+
+    Raises:
+        UserError: nobody answers, or it does not start.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    logging.getLogger("ray").setLevel(logging.ERROR)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if os.environ.get("RAY_ADDRESS"):
-        ray.init(**quiet)
-        return
-    small: dict[str, Any] = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*os.fork", RuntimeWarning)  # another program follows at once
-        try:
-            ray.init("local", runtime_env=modules_of_this_process(), **small, **quiet)
-        except Exception as error:  # Ray gives its own processes 30 seconds, and raises no narrower one
-            raise UserError(f"Ray did not start, try again when the machine is less busy: {error}") from error
+    how: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    python = ".".join(map(str, sys.version_info[:3]))
+    problem = f"no Ray cluster answers at {address!r}"
+    hint = f"start one with `ray start --head` (Ray {ray.__version__}, Python {python}, as here), or use a local Ray"
+    if address == LOCAL:
+        how |= {"include_dashboard": False, "num_cpus": max(1, round(cpus)), "object_store_memory": store_bytes}
+        how |= {"runtime_env": {"env_vars": {"PYTHONPATH": surroundings()["PYTHONPATH"]}}}
+        how |= {"num_gpus": round(gpus)} if gpus else {}
+        problem, hint = "Ray did not start on this machine", "try again when it has less to do, or do without Ray"
+    try:
+        with warnings.catch_warnings():  # of forks with threads: what Ray forks becomes another program at once
+            warnings.filterwarnings("ignore", ".*os.fork", RuntimeWarning)
+            ray.init(address, **how)
+    except Exception as error:  # Ray raises several kinds, and `Exception` itself where it starts too slowly
+        raise UserError(f"{problem}: {hint} ({error})") from None

@@ -4,18 +4,13 @@ An actor that died is not restarted by Ray but replaced by the crew, on any node
 no room waits for a node that has.
 """
 
-import sys
-import warnings
 from typing import Any
 
 import cloudpickle
 import ray
 
 from rl_meta.collection.crew import Make, News, Worker
-from rl_meta.errors import UserError
-from rl_meta.tasks.surroundings import surroundings
-
-LOCAL = "local"
+from rl_meta.ray_session import connect
 
 
 class RayActors:
@@ -39,7 +34,7 @@ class RayActors:
         self._asked: dict[Any, Any] = {}
         self._ours = not ray.is_initialized()
         if self._ours:
-            _connect(address, workers * cpus, workers * gpus)
+            connect(address, cpus=workers * cpus, gpus=workers * gpus)
         self._actor = ray.remote(Worker)
 
     def hire(self) -> Any:
@@ -91,20 +86,3 @@ class RayActors:
         has, free = ray.cluster_resources(), ray.available_resources()
         counted = [f"{free.get(name, 0):g} of {has.get(name, 0):g} {name}s free" for name in ("CPU", "GPU")]
         return f"the cluster has {' and '.join(counted)}, a worker needs {self._needs}"
-
-
-def _connect(address: str, cpus: float, gpus: float) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    python = ".".join(map(str, sys.version_info[:3]))
-    hint = f"start one with `ray start --head` (Ray {ray.__version__}, Python {python}, as here), or give --ray local"
-    if address == LOCAL:
-        finds = {name: value for name, value in surroundings().items() if name == "PYTHONPATH"}
-        quiet |= {"include_dashboard": False, "runtime_env": {"env_vars": finds}, "num_cpus": max(1, round(cpus))}
-        quiet |= {"num_gpus": round(gpus)} if gpus else {}
-        hint = "Ray did not start on this machine: try again when it has less to do, or leave out --ray"
-    try:
-        with warnings.catch_warnings():  # of forks with threads: what Ray forks becomes another program at once
-            warnings.filterwarnings("ignore", "os.fork", RuntimeWarning)
-            ray.init(address=address, **quiet)
-    except Exception as error:  # Ray raises several kinds, and `Exception` itself where it starts too slowly
-        raise UserError(f"no Ray cluster answers at {address!r}: {hint} ({error})") from None
