@@ -143,6 +143,15 @@ def test_a_task_stays_until_another_one_is_put():
         assert all(env.step(np.full(8, paying))[1].all() for _ in range(10))
 
 
+def test_every_episode_may_have_a_task_of_its_own():
+    env = TaskVecEnv(ARMS, 8, every_episode=True)
+    env.reset()
+    rewards, done = (np.array(x) for x in zip(*(env.step(np.zeros(8, int))[1:3] for _ in range(60)), strict=True))
+    same = (rewards[1:] == rewards[:-1]) | done[:-1]
+    assert same.all(), "a task is for a whole episode"
+    assert 0.3 < rewards.mean() < 0.7, "half of the tasks pay for the first arm"
+
+
 def test_a_time_limit_is_told_from_an_end():
     env = TaskVecEnv(Countdown(horizon=5), 32)
     env.reset()

@@ -20,12 +20,13 @@ from rl_meta.types import Array, PyTree
 class FamilyVecEnv(VecEnv):
     """B environments of a family; what a subclass adds is where an episode ends. It tells what `Monitor` would."""
 
-    def __init__(self, family: Family, n_envs: int, observation_space: spaces.Space, *, seed: int) -> None:
-        """observation_space: what is shown. seed: decides tasks, and all randomness in them."""
+    def __init__(self, family: Family, n_envs: int, observation_space: spaces.Space, *, split: str, seed: int) -> None:
+        """observation_space: what is shown. split: of the tasks. seed: decides them, and all randomness in them."""
         self.family = family
         self.render_mode = None
         super().__init__(n_envs, observation_space, counted_from_0(family.action_space))
         self._copies = Copies(family, n_envs, seed=seed)
+        self._draw = jax.jit(lambda key: draw_tasks(family, key, n_envs, split))
         self._action: np.ndarray | None = None
         self._returns, self._lengths = np.zeros(n_envs), np.zeros(n_envs, int)
 
@@ -42,6 +43,10 @@ class FamilyVecEnv(VecEnv):
     def close(self) -> None:
         """See `VecEnv`."""
         self._copies.close()
+
+    def _drawn(self) -> PyTree:
+        """A task for each of the environments."""
+        return self._draw(jax.random.key(int(self._copies.random.integers(2**31))))
 
     def _begin(self, tasks: PyTree) -> PyTree:
         """All environments anew, in tasks [B, ...]; what they show."""
@@ -100,9 +105,8 @@ class LifetimeVecEnv(FamilyVecEnv):
     ) -> None:
         """episodes: full-length ones in a lifetime; None: as many as the family says."""
         size = flat_size(family.observation_space) + flat_size(family.action_space) + 2
-        super().__init__(family, n_envs, spaces.Box(-np.inf, np.inf, (size,)), seed=seed)
+        super().__init__(family, n_envs, spaces.Box(-np.inf, np.inf, (size,)), split=split, seed=seed)
         self.lifetime_steps = (episodes or family.episodes) * family.horizon
-        self._draw = jax.jit(lambda key: draw_tasks(family, key, n_envs, split))
         self._see = jax.jit(_see(family))
         self._time = 0
         self._none = np.zeros((n_envs, *(self.action_space.shape or ())), self.action_space.dtype)
@@ -110,7 +114,7 @@ class LifetimeVecEnv(FamilyVecEnv):
     def reset(self) -> np.ndarray:
         """New lifetimes in new tasks."""
         self._time = 0
-        obs = self._begin(self._draw(jax.random.key(int(self._copies.random.integers(2**31)))))
+        obs = self._begin(self._drawn())
         yes = np.ones(self.num_envs, bool)
         return np.array(self._see(obs, self._none, np.zeros(self.num_envs, np.float32), yes))
 
@@ -139,10 +143,24 @@ def _see(family: Family) -> Callable[[PyTree, Array, Array, Array], Array]:
 class TaskVecEnv(FamilyVecEnv):
     """Copies of one task, with the family's own episodes and observations; `put` changes the task."""
 
-    def __init__(self, family: Family, n_envs: int = 8, *, task: PyTree = None, seed: int = 0) -> None:
-        """task: of the family, not batched; None: the first of the train split."""
-        super().__init__(family, n_envs, family.observation_space, seed=seed)
-        self.put(family.sample(jax.random.key(seed)) if task is None else task)
+    def __init__(
+        self,
+        family: Family,
+        n_envs: int = 8,
+        *,
+        task: PyTree = None,
+        split: str = "train",
+        every_episode: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """task: of the family, not batched; None: the first of the split.
+
+        every_episode: instead of one task, a new one of the split with every episode, which is what a policy for all
+        tasks is trained on.
+        """
+        super().__init__(family, n_envs, family.observation_space, split=split, seed=seed)
+        self.every_episode = every_episode
+        self.put(family.sample(jax.random.key(seed), split) if task is None else task)
 
     def put(self, task: PyTree) -> None:
         """Be in this task from the next reset on."""
@@ -150,11 +168,12 @@ class TaskVecEnv(FamilyVecEnv):
 
     def reset(self) -> PyTree:
         """New episodes."""
-        return self._begin(self._tasks)
+        return self._begin(self._drawn() if self.every_episode else self._tasks)
 
     def step_wait(self) -> tuple:
         """See `VecEnv`."""
         outcome = self._stepped()
         done = outcome.terminated | outcome.truncated
         infos = self._infos(done, outcome.truncated, outcome.next_obs)
-        return outcome.obs, outcome.reward, done, infos
+        obs = self._copies.begin(self._drawn(), done) if self.every_episode and done.any() else outcome.obs
+        return obs, outcome.reward, done, infos
