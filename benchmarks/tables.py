@@ -23,7 +23,8 @@ LEARNING = [
     ("bandit-10-5-hypernetwork", "the same", "hypernetwork", "lifetime"),
     ("bandit-100-5-rl2", "Bernoulli bandit, 100 pulls, 5 arms", "rl2", "lifetime"),
     ("bandit-100-5-linear-recurrence", "the same", "transformer (linear recurrence)", "lifetime"),
-    ("bandit-100-10-rl2", "Bernoulli bandit, 100 pulls, 10 arms", "rl2", "lifetime"),
+    ("bandit-100-10-rl2", "Bernoulli bandit, 100 pulls, 10 arms", "rl2 (recall)", "lifetime"),
+    ("bandit-100-10-gru", "the same", "rl2", "lifetime"),
     ("bandit-100-10-linear-recurrence", "the same", "transformer (linear recurrence)", "lifetime"),
     ("bandit-100-10-attention", "the same", "transformer (attention)", "lifetime"),
     (

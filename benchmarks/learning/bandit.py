@@ -7,6 +7,8 @@ Bayes-optimal by dynamic programming (tests/known_answers.py); Gittins, Thompson
 Duan et al. 2016, table 1.
 """
 
+from dataclasses import replace
+
 from experiment import chosen, experiment
 
 from rl_meta.algorithms.hypernetwork import Hypernetwork
@@ -28,6 +30,7 @@ LONG = RL2(
     heads=(64,),
 )
 """Over 100 pulls: large batches and a long trace, for what a pull has taught pays late and little."""
+RECALLING = replace(LONG, recall=64, learning_rate=4e-3)
 COUNTING = Transformer(layer="linear-recurrence", blocks=1, learning_rate=3e-3, meta_batch_size=128, trace=0.7)
 
 EXPERIMENTS = {
@@ -44,6 +47,12 @@ EXPERIMENTS = {
         {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
     ),
     "bandit-100-10-rl2": (
+        Bandit(arms=10, pulls=100),
+        RECALLING,
+        6_000_000,
+        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+    ),
+    "bandit-100-10-gru": (
         Bandit(arms=10, pulls=100),
         LONG,
         12_000_000,

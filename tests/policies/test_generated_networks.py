@@ -15,6 +15,7 @@ from rl_meta.policies.hypernetwork import (
     generated_product,
 )
 from rl_meta.policies.layers import MLP, PolicyHead, ValueHead
+from rl_meta.policies.memory import Encoded
 from rl_meta.policies.splagger import SplAgger
 
 ROUNDING = 1e-5
@@ -32,9 +33,8 @@ def normal(seed, *shape):
 def network(kind="weights", memory="recurrent", sizes=(4, 0)):
     return HypernetworkActorCritic(
         (SIZE_IN, SIZE_OBS),
-        lambda size_in, key: MEMORIES[memory](size_in, SIZE, key=key),
+        lambda size_in, key: Encoded(size_in, (8,), lambda size, key: MEMORIES[memory](size, SIZE, key=key), key=key),
         sizes,
-        encoder=(8,),
         embedding=EMBEDDING,
         base=BASE,
         generate=KINDS[kind],
@@ -58,7 +58,7 @@ def test_a_new_policy_does_not_depend_on_the_task(kind, memory):
     new, xs = network(kind, memory), normal(0, LENGTH, BATCH, SIZE_IN)
     start = jax.tree.map(lambda x: jnp.broadcast_to(x, (BATCH, *x.shape)), new.start())
     other = xs.at[..., SIZE_OBS:].add(5.0)
-    assert np.abs(np.asarray(new.memory.unroll(start, new._encoded(xs) - new._encoded(other)))).max() > 0.1
+    assert np.abs(np.asarray(new.memory.unroll(start, xs) - new.memory.unroll(start, other))).max() > 0.1
     for a, b in zip(new.unroll(start, xs), new.unroll(start, other), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -66,7 +66,7 @@ def test_a_new_policy_does_not_depend_on_the_task(kind, memory):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 def test_a_new_policy_is_the_ordinary_network_of_the_same_draw(kind, sizes):
-    _, _, _, key_policy, key_value = jax.random.split(jax.random.key(0), 5)
+    _, _, key_policy, key_value = jax.random.split(jax.random.key(0), 4)
     policy = PolicyHead(SIZE_OBS, BASE, sizes, key=key_policy)
     value = ValueHead(SIZE_OBS, BASE, key=key_value)
     x = normal(0, BATCH, SIZE_IN)

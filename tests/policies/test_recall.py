@@ -11,7 +11,8 @@ from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.transformer import Transformer
 from rl_meta.axes import tile
 from rl_meta.errors import UserError
-from rl_meta.policies.recall import SHARPNESS, Recall
+from rl_meta.policies.gru import GRU
+from rl_meta.policies.recall import SHARPNESS, Recall, Recalling
 from rl_meta.tasks.bandit import Bandit
 
 ROUNDING = 1e-5
@@ -74,6 +75,19 @@ def test_a_later_input_never_changes_what_was_found_before():
     before, after = recall.unroll(xs), recall.unroll(xs.at[4:].add(7.0))
     np.testing.assert_array_equal(before[:4], after[:4])
     assert np.abs(np.asarray(before[4:] - after[4:])).max() > 100 * ROUNDING
+
+
+def test_what_is_recalled_goes_on_beside_what_the_memory_behind_it_says():
+    xs, key = normal(2, LENGTH, BATCH, STATES + OUTCOME), jax.random.key(0)
+    both = Recalling(memory(), lambda size_in, key: GRU(size_in.size, 5, key=key), key=key)
+    recalled = both.recall.unroll(xs)
+    behind = GRU(STATES + OUTCOME + WIDTH, 5, key=key)
+    expected = behind.unroll(tile(behind.start(), BATCH), jnp.concatenate([xs, recalled], -1))
+    start = tile(both.start(), BATCH)
+    found = both.unroll(start, xs)
+    assert both.size == found.shape[-1] == 5 + WIDTH
+    np.testing.assert_allclose(found, jnp.concatenate([expected, recalled], -1), atol=ROUNDING)
+    np.testing.assert_allclose(found, jax.lax.scan(lambda state, x: both.step(state, x), start, xs)[1], atol=ROUNDING)
 
 
 @pytest.mark.parametrize("cls", [RL2, Transformer, Hypernetwork])

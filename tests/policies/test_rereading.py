@@ -10,6 +10,7 @@ from rl_meta.numerics.moments import Moments
 from rl_meta.policies.actor_critic import FeedForwardActorCritic, RecurrentActorCritic
 from rl_meta.policies.gru import GRU
 from rl_meta.policies.layers import MLP, Linear
+from rl_meta.policies.memory import Encoded
 from rl_meta.policies.normaliser import Normaliser, size_of_all
 from rl_meta.types import Inputs
 
@@ -55,13 +56,13 @@ def test_a_feed_forward_network_rereads_for_both_of_its_outputs():
     np.testing.assert_allclose(again.value(X), network.value(SCALE * X + SHIFT), atol=ROUNDING)
 
 
-def remember(size_in, key):
-    return GRU(size_in, 7, key=key)
+def remember(encoder):
+    return lambda size_in, key: Encoded(size_in, encoder, lambda size, key: GRU(size, 7, key=key), key=key)
 
 
 @pytest.mark.parametrize("encoder", [(), (5,)])
 def test_a_recurrent_network_rereads_in_its_first_layer(encoder):
-    network = RecurrentActorCritic(SIZE, remember, (2, 0), encoder=encoder, key=KEY)
+    network = RecurrentActorCritic(SIZE, remember(encoder), (2, 0), key=KEY)
     assert network.size_in == SIZE
     mine = network.rereading(SCALE, SHIFT).unroll(network.start(), X)
     theirs = network.unroll(network.start(), SCALE * X + SHIFT)
@@ -70,7 +71,7 @@ def test_a_recurrent_network_rereads_in_its_first_layer(encoder):
 
 
 def test_to_reread_in_the_same_units_changes_nothing():
-    network = RecurrentActorCritic(SIZE, remember, (2, 0), encoder=(5,), key=KEY)
+    network = RecurrentActorCritic(SIZE, remember((5,)), (2, 0), key=KEY)
     again = network.rereading(jnp.ones(SIZE), jnp.zeros(SIZE))
     for x, y in zip(jax.tree.leaves(again), jax.tree.leaves(network), strict=True):
         np.testing.assert_array_equal(x, y)

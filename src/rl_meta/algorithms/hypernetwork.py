@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rl_meta.algorithms.base import MetaAlgorithm, Shape
-from rl_meta.algorithms.recurrent_ppo import LifetimePPO, recurrent_ppo
+from rl_meta.algorithms.recurrent_ppo import LifetimePPO, recurrent_ppo, remembering
 from rl_meta.errors import UserError, unknown
-from rl_meta.policies.actor_critic import SequenceMemory
 from rl_meta.policies.gru import GRU
 from rl_meta.policies.hypernetwork import GeneratedMLP, HypernetworkActorCritic, ModulatedMLP
 from rl_meta.policies.layout import Layout
+from rl_meta.policies.memory import SequenceMemory
 from rl_meta.policies.spaces import head_sizes, layout
 from rl_meta.policies.splagger import SplAgger
 from rl_meta.settings import Count, LearningRate
@@ -62,12 +62,13 @@ class Hypernetwork(LifetimePPO):
         def make_memory(size_in: int, key: Key) -> SequenceMemory:
             return AGGREGATORS[self.aggregator](size_in, self.memory, key=key)
 
+        remember = remembering(self, family, make_memory, self.encoder)
+
         def make(size_in: Layout, key: Key) -> HypernetworkActorCritic:
             return HypernetworkActorCritic(
                 (size_in, layout(family.observation_space)),
-                make_memory,
+                remember,
                 head_sizes(family.action_space),
-                encoder=self.encoder,
                 embedding=self.embedding,
                 base=self.base,
                 generate=GENERATED[self.generates],

@@ -24,8 +24,10 @@ from rl_meta.algorithms.ppo import (
 )
 from rl_meta.axes import as_sequences, per_copy
 from rl_meta.errors import UserError
-from rl_meta.policies.actor_critic import MakeMemory, MakeNetwork, RecurrentActorCritic
+from rl_meta.policies.actor_critic import MakeNetwork, RecurrentActorCritic
 from rl_meta.policies.layers import functional
+from rl_meta.policies.layout import Layout
+from rl_meta.policies.memory import Encoded, MakeCore, MakeMemory
 from rl_meta.policies.normaliser import Normaliser, layout_of_all, layout_of_outcome
 from rl_meta.policies.recall import Recall, Recalling
 from rl_meta.policies.spaces import distribution, head_sizes, layout
@@ -49,7 +51,7 @@ class LifetimePPO(PPO):
     chunk_steps: Count | None = None
     """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
     recall: Count | None = None
-    """Width of an episodic memory before the network, searched by the likeness of observations; None: there is none."""
+    """Width of an episodic memory before the other, searched by the likeness of observations; None: there is none."""
 
     def view(self, family: Family) -> Family:
         """Nothing is revealed."""
@@ -134,21 +136,40 @@ class RecurrentAgent:
         return jnp.swapaxes(parameters, 0, 1), jnp.swapaxes(values, 0, 1)
 
 
-def network_with(
-    make_memory: MakeMemory, family: Family, *, encoder: Sequence[int], heads: Sequence[int]
-) -> MakeNetwork:
+def remembering(settings: LifetimePPO, family: Family, make: MakeCore, encoder: Sequence[int]) -> MakeMemory:
+    """What makes the memory that the settings want: an encoder with layers of these widths, and what `make` makes.
+
+    Before both of them an episodic memory, if the settings say so.
+    """
+    encoded = lambda size_in, key: Encoded(size_in, encoder, make, key=key)
+    width = settings.recall
+    if width is None:
+        return encoded
+    shape = settings.shape(family)
+    seen, outcome = layout(family.observation_space), layout_of_outcome(family.observation_space, family.action_space)
+
+    def recalling(size_in: Layout, key: Key) -> Recalling:
+        key_recall, key_memory = jax.random.split(key)
+        recall = Recall(seen, outcome, width, shape.stages * shape.steps, key=key_recall)
+        return Recalling(recall, encoded, key=key_memory)
+
+    return recalling
+
+
+def network_with(make_memory: MakeMemory, family: Family, heads: Sequence[int]) -> MakeNetwork:
     """What makes a network for `recurrent_ppo` on `family` that remembers with this memory.
 
-    encoder, heads: widths of tanh layers before the memory, and between it and each output.
+    heads: widths of tanh layers between it and each output.
     """
     sizes = head_sizes(family.action_space)
-    return lambda size_in, key: RecurrentActorCritic(size_in, make_memory, sizes, encoder=encoder, heads=heads, key=key)
+    return lambda size_in, key: RecurrentActorCritic(size_in, make_memory, sizes, heads=heads, key=key)
 
 
 def recurrent_ppo(settings: LifetimePPO, family: Family, iterations: int, make: MakeNetwork) -> MetaAlgorithm:
     """PPO over the whole lifetime. make: (the inputs, key) -> network, as `RecurrentAgent` describes it."""
     chunk_steps = settings.chunk_steps
-    init_network, network_of = functional(_sized(settings, family, make))
+    size_in = layout_of_all(family.observation_space, family.action_space)
+    init_network, network_of = functional(lambda key: make(size_in, key))
     agent = RecurrentAgent(network_of, family.observation_space, family.action_space, bool(chunk_steps))
     optimiser = settings.optimiser(iterations)
 
@@ -174,21 +195,6 @@ def recurrent_ppo(settings: LifetimePPO, family: Family, iterations: int, make: 
         return PolicyState(after, optimiser_state), info | {"explained_variance": explained_variance(value, target)}
 
     return MetaAlgorithm(Adapter(agent.begin, agent.act, keep_adapted), init, update, segments=True)
-
-
-def _sized(settings: LifetimePPO, family: Family, make: MakeNetwork) -> Callable[[Key], Any]:
-    """(key) -> a network for the inputs of `family`, behind an episodic memory if the settings want one."""
-    known, width = (family.observation_space, family.action_space), settings.recall
-    if width is None:
-        return lambda key: make(layout_of_all(*known), key)
-    shape, seen, outcome = settings.shape(family), layout(family.observation_space), layout_of_outcome(*known)
-
-    def recalling(key: Key) -> Recalling:
-        key_recall, key_network = jax.random.split(key)
-        recall = Recall(seen, outcome, width, shape.stages * shape.steps, key=key_recall)
-        return Recalling(recall, make, key=key_network)
-
-    return recalling
 
 
 def _advantages(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from rl_meta.algorithms.base import MetaAlgorithm
-from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo
+from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo, remembering
 from rl_meta.policies.gru import GRU
 from rl_meta.settings import Count, LearningRate, Range
 from rl_meta.tasks.base import Family
@@ -41,5 +41,5 @@ class RL2(LifetimePPO):
         def make_memory(size_in: int, key: Key) -> GRU:
             return GRU(size_in, self.memory, span=self.memory_span, key=key)
 
-        make = network_with(make_memory, family, encoder=self.encoder, heads=self.heads)
-        return recurrent_ppo(self, family, iterations, make)
+        make = remembering(self, family, make_memory, self.encoder)
+        return recurrent_ppo(self, family, iterations, network_with(make, family, self.heads))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from rl_meta.algorithms.base import MetaAlgorithm, Shape
-from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo
+from rl_meta.algorithms.recurrent_ppo import LifetimePPO, network_with, recurrent_ppo, remembering
 from rl_meta.errors import unknown
 from rl_meta.policies.attention import Attention
 from rl_meta.policies.linear_recurrence import LinearRecurrence
@@ -67,5 +67,5 @@ class Transformer(LifetimePPO):
         def make_memory(size_in: int, key: Key) -> ResidualMemory:
             return ResidualMemory(size_in, self.width, make_layer, blocks=self.blocks, hidden=2 * self.width, key=key)
 
-        make = network_with(make_memory, family, encoder=self.encoder, heads=self.heads)
-        return recurrent_ppo(self, family, iterations, make)
+        make = remembering(self, family, make_memory, self.encoder)
+        return recurrent_ppo(self, family, iterations, network_with(make, family, self.heads))

@@ -20,7 +20,7 @@ from rl_meta.types import Array, Key
 
 
 class GRU(eqx.Module):
-    """See `actor_critic.SequenceMemory`."""
+    """See `memory.SequenceMemory`."""
 
     weight_input: Array
     """[in, 3 H], in the order r, z, n."""

@@ -17,10 +17,9 @@ import jax
 import jax.numpy as jnp
 
 from rl_meta.numerics.moments import Moments
-from rl_meta.policies.actor_critic import MakeMemory, SequenceMemory
-from rl_meta.policies.layers import MLP, Linear, PolicyHead, ValueHead, before_memory
+from rl_meta.policies.layers import MLP, Linear, PolicyHead, ValueHead
 from rl_meta.policies.layout import Layout, as_layout
-from rl_meta.policies.vision import Eyes
+from rl_meta.policies.memory import MakeMemory, SequenceMemory
 from rl_meta.types import Array, Key, PyTree
 
 
@@ -93,13 +92,12 @@ def generated_product(slope: Array, z: Array, x: Array) -> Array:
 
 
 class HypernetworkActorCritic(eqx.Module):
-    """Encoder, memory and task embedding, from which policy and value networks are generated.
+    """A memory and a task embedding, from which policy and value networks are generated.
 
     The generated networks read the observation of the moment alone: all that happened before reaches them through
     their weights.
     """
 
-    encoder: MLP | Eyes | None
     memory: SequenceMemory
     task: Linear
     policy: PolicyHead
@@ -112,7 +110,6 @@ class HypernetworkActorCritic(eqx.Module):
         make_memory: MakeMemory,
         sizes: tuple[int, int],
         *,
-        encoder: Sequence[int],
         embedding: int,
         base: Sequence[int],
         generate: Callable[[MLP, int], eqx.Module],
@@ -122,11 +119,10 @@ class HypernetworkActorCritic(eqx.Module):
 
         embedding: Z. base: hidden layers of both networks. generate: `GeneratedMLP` or `ModulatedMLP`.
         """
-        size_in, size_obs = sizes_in
-        self.size_obs = as_layout(size_obs).size
-        key_encoder, key_memory, key_task, key_policy, key_value = jax.random.split(key, 5)
-        self.encoder, size_read = before_memory(size_in, encoder, key_encoder)
-        self.memory = make_memory(size_read, key_memory)
+        size_in, size_obs = map(as_layout, sizes_in)
+        self.size_obs = size_obs.size
+        key_memory, key_task, key_policy, key_value = jax.random.split(key, 4)
+        self.memory = make_memory(size_in, key_memory)
         self.task = Linear(self.memory.size, embedding, key=key_task)
         generated = lambda head: eqx.tree_at(lambda head: head.mlp, head, generate(head.mlp, embedding))
         self.policy = generated(PolicyHead(size_obs, base, sizes, key=key_policy))
@@ -138,15 +134,12 @@ class HypernetworkActorCritic(eqx.Module):
 
     def step(self, memory: PyTree, x: Array) -> tuple[PyTree, Array, Array]:
         """memory, [..., in] -> memory, parameters of the policy, value."""
-        memory, y = self.memory.step(memory, self._encoded(x))
+        memory, y = self.memory.step(memory, x)
         return memory, *self._decide(y, x)
 
     def unroll(self, memory: PyTree, xs: Array) -> tuple[Array, Array]:
         """memory, [T, ..., in] -> parameters of the policy [T, ...] and values [T, ...]."""
-        return self._decide(self.memory.unroll(memory, self._encoded(xs)), xs)
-
-    def _encoded(self, x: Array) -> Array:
-        return x if self.encoder is None else self.encoder(x)
+        return self._decide(self.memory.unroll(memory, xs), xs)
 
     def _decide(self, y: Array, x: Array) -> tuple[Array, Array]:
         z, obs = self.task(y), x[..., : self.size_obs]

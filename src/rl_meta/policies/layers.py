@@ -135,6 +135,11 @@ class MLP(eqx.Module):
         return eqx.tree_at(where, self, (weight, bias))
 
     @property
+    def size_out(self) -> int:
+        """Length of what it gives."""
+        return self.layers[-1].bias.size
+
+    @property
     def size_in(self) -> int:
         """Length of what it reads."""
         return self.layers[0].size_in if self.eyes is None else self.eyes.layout.size
@@ -151,17 +156,6 @@ def eyes_for(size_in: int | Layout, key: Key) -> Eyes | None:
     """Eyes, where there is something to see. `key` may have other uses: these draws are apart from them."""
     layout = as_layout(size_in)
     return Eyes(layout, key=jax.random.fold_in(key, layout.size)) if layout.pictures else None
-
-
-def before_memory(size_in: int | Layout, widths: Sequence[int], key: Key) -> tuple[MLP | Eyes | None, int]:
-    """What makes of an input what a memory reads, and the length of that.
-
-    Layers of these widths; where there are none, eyes for pictures; else nothing.
-    """
-    if widths:
-        return MLP(size_in, widths, key=key), widths[-1]
-    eyes = eyes_for(size_in, key)
-    return eyes, as_layout(size_in).size if eyes is None else eyes.size_out
 
 
 class PolicyHead(eqx.Module):

@@ -1,8 +1,8 @@
-"""An episodic memory in front of a network: what came of acting where one is now, whenever in the lifetime that was.
+"""An episodic memory before another memory: what came of acting where one is now, whenever in the lifetime that was.
 
     k_s = o_{s−1} W_k + b_k,    v_s = f(action_{s−1}, reward_s, what it led to),    s = 1 … t
     q_t = o_t W_k + b_k,        w_ts ∝ exp(−β |q_t − k_s|² / 2),    Σ_s w_ts + w_t∅ = 1,  w_t∅ ∝ exp(sink)
-    y_t = Σ_s w_ts v_s          and the network reads (x_t, y_t)
+    y_t = Σ_s w_ts v_s          and what comes after it reads (x_t, y_t)
 
 Observation and outcome of a step are one memory, found again by the likeness of observations: the differentiable neural
 dictionary of Pritzel et al. (2017), which Ritter et al. (2018, "Been there, done that: meta-learning with episodic
@@ -11,15 +11,15 @@ A recurrent state has to learn to file what it sees under where it saw it; this 
 action and reward together, for the mean of their products tells good actions from bad ones, and means of each do not.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from rl_meta.policies.actor_critic import MakeNetwork
 from rl_meta.policies.layers import MLP
 from rl_meta.policies.layout import Layout, as_layout
+from rl_meta.policies.memory import MakeMemory, SequenceMemory
 from rl_meta.types import Array, Key, PyTree
 
 SHARPNESS = 8.0
@@ -105,29 +105,31 @@ class Recall(eqx.Module):
 
 
 class Recalling(eqx.Module):
-    """A network that reads its input and what `Recall` finds for it."""
+    """A memory that reads its input and what `Recall` finds for it, and gives the latter on beside its own output."""
 
     recall: Recall
-    network: Any
+    memory: SequenceMemory
 
-    def __init__(self, recall: Recall, make: MakeNetwork, *, key: Key) -> None:
-        self.recall, self.network = recall, make(recall.layout + recall.size, key)
+    def __init__(self, recall: Recall, make: MakeMemory, *, key: Key) -> None:
+        self.recall, self.memory = recall, make(recall.layout + recall.size, key)
 
     @property
-    def value(self) -> Any:
-        """The network's head of values."""
-        return self.network.value
+    def size(self) -> int:
+        """Width of the outputs."""
+        return self.memory.size + self.recall.size
 
     def start(self) -> tuple[Recollections, PyTree]:
         """The memory at the start of a lifetime."""
-        return self.recall.start(), self.network.start()
+        return self.recall.start(), self.memory.start()
 
-    def step(self, memory: tuple[Recollections, PyTree], x: Array) -> tuple[tuple, Array, Array]:
-        """memory, [..., in] -> memory, parameters of the policy, value."""
+    def step(self, memory: tuple[Recollections, PyTree], x: Array) -> tuple[tuple[Recollections, PyTree], Array]:
+        """See `SequenceMemory`."""
         recollections, recalled = self.recall.step(memory[0], x)
-        inner, *outputs = self.network.step(memory[1], jnp.concatenate([x, recalled], -1))
-        return (recollections, inner), *outputs
+        inner, y = self.memory.step(memory[1], jnp.concatenate([x, recalled], -1))
+        return (recollections, inner), jnp.concatenate([y, recalled], -1)
 
-    def unroll(self, memory: tuple[Recollections, PyTree], xs: Array) -> tuple[Array, Array]:
-        """From a lifetime's start, [T, ..., in] -> parameters of the policy [T, ...] and values [T, ...]."""
-        return self.network.unroll(memory[1], jnp.concatenate([xs, self.recall.unroll(xs)], -1))
+    def unroll(self, memory: tuple[Recollections, PyTree], xs: Array) -> Array:
+        """See `SequenceMemory`; from a lifetime's start."""
+        recalled = self.recall.unroll(xs)
+        y = self.memory.unroll(memory[1], jnp.concatenate([xs, recalled], -1))
+        return jnp.concatenate([y, recalled], -1)

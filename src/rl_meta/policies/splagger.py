@@ -28,7 +28,7 @@ class SplitMemory(NamedTuple):
 
 
 class SplAgger(eqx.Module):
-    """See `actor_critic.SequenceMemory`."""
+    """See `memory.SequenceMemory`."""
 
     recurrent: GRU
     embed: MLP

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from rl_meta.numerics.distributions import DiagonalNormal
 from rl_meta.policies.gru import GRU
-from rl_meta.policies.layers import MLP, Linear, before_memory
+from rl_meta.policies.layers import MLP, Linear
 from rl_meta.policies.layout import Layout
-from rl_meta.policies.vision import Eyes
+from rl_meta.policies.memory import Encoded
 from rl_meta.types import Array, Key
 
 LOG_STD_LIMIT = 5.0
@@ -23,15 +23,14 @@ LOG_STD_LIMIT = 5.0
 class BeliefEncoder(eqx.Module):
     """A recurrent network whose output is a belief: q(m | what was seen up to now)."""
 
-    embedding: MLP | Eyes | None
-    memory: GRU
+    memory: Encoded
     posterior: Linear
 
     def __init__(self, size_in: int | Layout, embedding: Sequence[int], size: int, latent: int, *, key: Key) -> None:
         """embedding: widths of layers before the GRU. size: of the GRU."""
-        key_embedding, key_memory, key_posterior = jax.random.split(key, 3)
-        self.embedding, size_read = before_memory(size_in, embedding, key_embedding)
-        self.memory = GRU(size_read, size, key=key_memory)
+        key_memory, key_posterior = jax.random.split(key)
+        make = lambda size_read, key: GRU(size_read, size, key=key)
+        self.memory = Encoded(size_in, embedding, make, key=key_memory)
         self.posterior = Linear(size, 2 * latent, key=key_posterior)
 
     def start(self) -> Array:
@@ -40,16 +39,13 @@ class BeliefEncoder(eqx.Module):
 
     def step(self, hidden: Array, x: Array) -> tuple[Array, DiagonalNormal]:
         """[..., H], [..., in] -> memory [..., H] and belief [..., d]."""
-        hidden, y = self.memory.step(hidden, self._embed(x))
+        hidden, y = self.memory.step(hidden, x)
         return hidden, self._believe(y)
 
     def unroll(self, xs: Array) -> DiagonalNormal:
         """Whole lifetimes [T, ..., in] -> beliefs [T, ..., d]; the same numbers as T calls of `step`."""
         start = jnp.broadcast_to(self.start(), (*xs.shape[1:-1], *self.start().shape))
-        return self._believe(self.memory.unroll(start, self._embed(xs)))
-
-    def _embed(self, x: Array) -> Array:
-        return x if self.embedding is None else self.embedding(x)
+        return self._believe(self.memory.unroll(start, xs))
 
     def _believe(self, y: Array) -> DiagonalNormal:
         mean, raw = jnp.split(self.posterior(y), 2, -1)

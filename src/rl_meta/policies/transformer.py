@@ -20,7 +20,7 @@ from rl_meta.types import Array, Key, PyTree
 
 @runtime_checkable
 class MemoryLayer(Protocol):
-    """As `actor_critic.SequenceMemory`, with outputs as wide as the inputs."""
+    """As `memory.SequenceMemory`, with outputs as wide as the inputs."""
 
     def start(self) -> PyTree:
         """The memory at the start of a lifetime."""
@@ -75,7 +75,7 @@ class Block(eqx.Module):
 
 
 class ResidualMemory(eqx.Module):
-    """See `actor_critic.SequenceMemory`; its memory is one per block."""
+    """See `memory.SequenceMemory`; its memory is one per block."""
 
     embed: Linear | None
     """Where the inputs have another width."""
