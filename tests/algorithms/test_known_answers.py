@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from algorithms.whole_runs import adapts, compiled
+from algorithms.whole_runs import LONG, adapts, compiled
 from rl_meta.algorithms.multitask import MultiTask
 from rl_meta.algorithms.oracle import Oracle
 from rl_meta.algorithms.rl2 import RL2
@@ -28,7 +28,7 @@ def adapts_over_seeds(config, seeds=5, tasks=400):
         0, config.iterations, lambda _, state: train.iterate(key, state)[0], train.init(key)
     )
     keys = jax.vmap(jax.random.key)(np.arange(seeds))
-    params = compiled(jax.vmap(go), seeds * config.steps)(keys).meta.params
+    params = compiled(jax.vmap(go), optimised=seeds * config.steps >= LONG)(keys).meta.params
     drawn, shape = draw_tasks(config.family, jax.random.key(99), tasks, "test"), config.shape
     adapter = config.method.build(config.family, config.iterations).adapter
     one = lambda seed: live_through(

@@ -176,7 +176,7 @@ def test_nothing_is_learned_before_the_warm_up_is_over(lifetimes, warm_up_steps,
 def aims(method, steps):
     """Mean reward per step of every episode, of the agent at its best."""
     config = RunConfig(AimAt(), method, steps=steps, seed=4)
-    algorithm, state = trained(config)
+    algorithm, state = trained(config, updates_often=True)
     seen = method.view(config.family)
     drawn = draw_tasks(config.family, jax.random.key(99), 200, "test")
     lived = live_through(algorithm.best, state.params, seen, config.shape, drawn, KEY)

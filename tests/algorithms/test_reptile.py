@@ -39,7 +39,8 @@ class Lived:
         live = jax.jit(collector.begin)(jax.random.key(1), self.before.params, tasks)
         collect = jax.jit(collector.collect)
         self.lifetimes = collect(jax.random.key(3), self.before.params, live, tasks)[1]
-        self.after, self.info = jax.jit(self.algorithm.update)(jax.random.key(4), self.before, self.lifetimes)
+        self.update = jax.jit(self.algorithm.update)
+        self.after, self.info = self.update(jax.random.key(4), self.before, self.lifetimes)
 
 
 def assert_close(a, b, tolerance=ROUNDING):
@@ -121,7 +122,7 @@ def test_values_are_averaged_in_common_units():
     blank = jax.tree.map(jnp.zeros_like, own.params.network)
     params = own.params._replace(network=blank, normaliser=own.params.normaliser._replace(target=wide))
     end = lived.lifetimes.end._replace(adapted=own._replace(params=params))
-    after, _ = lived.algorithm.update(jax.random.key(0), lived.before, lived.lifetimes._replace(end=end))
+    after, _ = lived.update(jax.random.key(0), lived.before, lived.lifetimes._replace(end=end))
     _, value = outputs(family, method, after.params, jnp.zeros((1, 1)))
     np.testing.assert_allclose(value, 50.0, rtol=1e-3)
 
@@ -143,11 +144,9 @@ def test_weights_favour_what_they_say(weighting):
 
 
 def test_the_rate_falls_linearly_to_its_fraction():
-    algorithm = Reptile(**SMALL, outer_rate=0.8, outer_anneal_to=0.25).build(OneArmPays(), 10)
-    lived = Lived(Reptile(**SMALL), OneArmPays())
-    rate = lambda i: algorithm.update(
-        jax.random.key(0), lived.before._replace(iteration=jnp.array(i)), lived.lifetimes
-    )[1]
+    lived = Lived(Reptile(**SMALL, outer_rate=0.8, outer_anneal_to=0.25), OneArmPays())
+    at = lambda i: lived.before._replace(iteration=jnp.array(i))
+    rate = lambda i: lived.update(jax.random.key(0), at(i), lived.lifetimes)[1]
     np.testing.assert_allclose([rate(i)["outer_rate"] for i in (0, 5, 10, 50)], [0.8, 0.5, 0.2, 0.2], rtol=1e-6)
 
 

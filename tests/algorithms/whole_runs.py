@@ -10,19 +10,19 @@ LONG = 500_000
 """Environment steps that take longer than it takes to compile a program that is twice as fast."""
 
 
-def compiled(run, steps):
-    """Quickly, unless it is to live so many environment steps that optimising is worth the wait."""
-    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 1} if steps >= LONG else {})
+def compiled(run, *, optimised):
+    """Quickly, unless it runs for so long that optimising is worth the wait."""
+    return jax.jit(run, compiler_options={"xla_backend_optimization_level": 1} if optimised else {})
 
 
-def trained(config):
-    """The algorithm, and the meta-state after the whole run."""
+def trained(config, *, updates_often=False):
+    """The algorithm, and the meta-state after the whole run. updates_often: few steps take long."""
     train = build_trainer(config)
     key = jax.random.key(config.seed)
     go = lambda state, _: (train.iterate(key, state)[0], None)
     whole = lambda: jax.lax.scan(go, train.init(key), length=config.iterations)[0]
     algorithm = config.method.build(config.method.view(config.family), config.iterations)
-    return algorithm, compiled(whole, config.steps)().meta
+    return algorithm, compiled(whole, optimised=updates_often or config.steps >= LONG)().meta
 
 
 def adapts(config, tasks=400, **how):
