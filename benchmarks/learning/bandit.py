@@ -12,6 +12,7 @@ from dataclasses import replace
 from experiment import chosen, experiment
 
 from rl_meta.algorithms.hypernetwork import Hypernetwork
+from rl_meta.algorithms.maml import MAML
 from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.transformer import Transformer
 from rl_meta.tasks.bandit import Bandit
@@ -32,6 +33,17 @@ LONG = RL2(
 """Over 100 pulls: large batches and a long trace, for what a pull has taught pays late and little."""
 RECALLING = replace(LONG, recall=64, learning_rate=4e-3)
 COUNTING = Transformer(layer="linear-recurrence", blocks=1, learning_rate=3e-3, meta_batch_size=128, trace=0.7)
+TWO_PULLS_A_STEP = MAML(
+    copies=2,
+    inner_steps=4,
+    inner_rate=5.0,
+    meta_batch_size=1000,
+    discount=0.0,
+    trace=0.0,
+    hidden=(),
+    damping=1e-3,
+)
+"""Ten pulls are five stages of two; the baseline of a pull is the mean of both."""
 
 EXPERIMENTS = {
     "bandit-10-5-rl2": (
@@ -63,6 +75,18 @@ EXPERIMENTS = {
         Hypernetwork(meta_batch_size=512, discount=1.0, trace=0.9, entropy_weight=0.005),
         8_000_000,
         {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
+    ),
+    "bandit-10-5-transformer": (
+        Bandit(arms=5, pulls=10),
+        Transformer(meta_batch_size=512, discount=1.0, trace=0.9, entropy_weight=0.005),
+        8_000_000,
+        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
+    ),
+    "bandit-10-5-maml": (
+        Bandit(arms=5, pulls=1),
+        TWO_PULLS_A_STEP,
+        8_000_000,
+        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7},
     ),
     "bandit-100-5-linear-recurrence": (
         Bandit(arms=5, pulls=100),
@@ -101,7 +125,8 @@ def main() -> None:
     """Train, evaluate, write the results."""
     for name in chosen(list(EXPERIMENTS)):
         family, method, steps, known = EXPERIMENTS[name]
-        experiment(name, family, method, steps=steps, tasks=10_000, known=known, acting="sampled")
+        copies = getattr(method, "copies", 1)
+        experiment(name, family, method, steps=steps, tasks=10_000, known=known, acting="sampled", copies=copies)
 
 
 if __name__ == "__main__":

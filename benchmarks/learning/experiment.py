@@ -23,23 +23,15 @@ SEEDS = 5
 
 
 def experiment(
-    name: str,
-    family: Family,
-    method: Method,
-    *,
-    steps: int,
-    tasks: int,
-    known: dict[str, float],
-    acting: str = "deterministic",
-    stages: int | None = None,
+    name: str, family: Family, method: Method, *, steps: int, known: dict[str, float], **tried: Any
 ) -> dict[str, Any]:
-    """Train all seeds, evaluate each on `tasks` held-out tasks; the result is what is written.
+    """Train all seeds, evaluate each on held-out tasks; the result is what is written.
 
-    known: reference values by name, such as the Bayes-optimal one. stages: that agents live in evaluation, if not as in
-    training. Scores are returns of the whole lifetime.
+    known: reference values by name, such as the Bayes-optimal one. tried: see `trained_and_tried`. Scores are returns
+    of the whole lifetime.
     """
     print(f"{name}: {SEEDS} seeds of {steps:,} steps")
-    result = trained_and_tried(name, family, method, steps=steps, tasks=tasks, acting=acting, stages=stages)
+    result = trained_and_tried(name, family, method, steps=steps, **tried)
     result["known"] = known
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -55,10 +47,15 @@ def trained_and_tried(
     *,
     steps: int,
     tasks: int,
-    acting: str,
+    acting: str = "deterministic",
     stages: int | None = None,
+    copies: int = 1,
 ) -> dict[str, Any]:
-    """Train all seeds, evaluate each on `tasks` held-out tasks; what there is to tell of it."""
+    """Train all seeds, evaluate each on `tasks` held-out tasks; what there is to tell of it.
+
+    stages: that agents live in evaluation, if not as in training. copies: of the episodes that a stage lives at once,
+    over how many of them a lifetime's return is summed.
+    """
     began, runs = time.monotonic(), []
     for seed in range(SEEDS):
         out = RUNS / f"{name}-{seed}"
@@ -66,7 +63,7 @@ def trained_and_tried(
         print(f"  seed {seed}: trained, {time.monotonic() - began:.0f} s", flush=True)
     lived = {"tasks": tasks, "stages": stages, "acting": acting}
     evaluations = [rl_meta.evaluate(run, **lived, baselines=(), seed=1000) for run in runs]
-    totals = [one["lifetime"]["mean"] for one in evaluations]
+    totals = [copies * one["lifetime"]["mean"] for one in evaluations]
     return {
         "name": name,
         "family": dataclasses.asdict(family),

@@ -1,14 +1,17 @@
-"""RL² on random tabular MDPs (10 states, 5 actions), with recall or not: total reward over 10 episodes of 10 steps.
+"""Random tabular MDPs (10 states, 5 actions): total reward over 10 episodes of 10 steps.
 
-    python benchmarks/learning/tabular_mdp.py                    both
-    python benchmarks/learning/tabular_mdp.py tabular-mdp-rl2    with recall
+    python benchmarks/learning/tabular_mdp.py                    all
+    python benchmarks/learning/tabular_mdp.py tabular-mdp-rl2    RL² with recall
 
 Knowing the MDP brings 21.83 per episode; the other values are those of Duan et al. 2016, table 2.
 """
 
 from experiment import chosen, experiment
 
+from rl_meta.algorithms.hypernetwork import Hypernetwork
+from rl_meta.algorithms.maml import MAML
 from rl_meta.algorithms.rl2 import RL2
+from rl_meta.algorithms.transformer import Transformer
 from rl_meta.tasks.tabular_mdp import TabularMDP
 
 KNOWN = {"random": 100.1, "PSRL": 138.1, "published RL²": 156.2, "knowing the MDP": 218.3, "target": 150.0}
@@ -27,6 +30,22 @@ EXPERIMENTS = {
             heads=(64, 64),
         ),
         2_000_000,
+    ),
+    "tabular-mdp-hypernetwork": (
+        Hypernetwork(
+            meta_batch_size=256, minibatches=8, discount=1.0, trace=0.8, entropy_weight=0.02, recall=64, encoder=()
+        ),
+        2_000_000,
+    ),
+    "tabular-mdp-transformer": (
+        Transformer(
+            meta_batch_size=256, minibatches=8, discount=1.0, trace=0.8, entropy_weight=0.02, recall=64, heads=(64, 64)
+        ),
+        2_000_000,
+    ),
+    "tabular-mdp-maml": (
+        MAML(copies=5, inner_rate=60.0, meta_batch_size=200, discount=0.5, trace=0.8, hidden=(), damping=1e-3),
+        4_000_000,
     ),
     "tabular-mdp-gru": (
         RL2(
@@ -47,7 +66,8 @@ def main() -> None:
     """Train, evaluate, write the results."""
     for name in chosen(list(EXPERIMENTS)):
         method, steps = EXPERIMENTS[name]
-        experiment(name, TabularMDP(), method, steps=steps, tasks=2_000, known=KNOWN, acting="sampled")
+        copies = getattr(method, "copies", 1)
+        experiment(name, TabularMDP(), method, steps=steps, tasks=2_000, known=KNOWN, acting="sampled", copies=copies)
 
 
 if __name__ == "__main__":

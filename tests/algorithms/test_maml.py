@@ -194,6 +194,11 @@ def test_learned_rates_start_at_the_inner_rate():
     np.testing.assert_allclose(flat(lifetimes.end.adapted), flat(plain.end.adapted), rtol=1e-5, atol=1e-6)
 
 
+def test_a_whole_number_for_a_rate_is_learned_from_as_any_other():
+    _, state, _ = lived(MAML(learned_rates=True, inner_rate=1, **SMALL))
+    assert flat(state.params.learned.rates).dtype == np.float32
+
+
 @pytest.mark.parametrize("order", ["second", "first"])
 def test_the_gradient_of_the_rates_is_minus_the_product_of_the_inner_and_the_outer_gradient(order):
     with DOUBLE():

@@ -86,9 +86,11 @@ def test_a_large_penalty_keeps_the_policy_before_each_inner_step():
     assert float(held["inner_kl"][0]) < 0.1 * float(free["inner_kl"][0])
 
 
-def test_a_fixed_penalty_stays():
-    _, state, _ = after_update(penalty=0.5)
-    np.testing.assert_array_equal(state.penalty, 0.5)
+@pytest.mark.parametrize("penalty", [0.5, 1])
+def test_a_fixed_penalty_stays(penalty):
+    _, state, _ = after_update(penalty=penalty)
+    np.testing.assert_array_equal(state.penalty, np.float32(penalty))
+    assert state.penalty.dtype == np.float32
 
 
 def test_each_inner_step_has_a_penalty_of_its_own():

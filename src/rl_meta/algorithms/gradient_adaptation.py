@@ -158,7 +158,7 @@ class GradientAgent:
         """Meta-parameters before training."""
         network, rates = self.init_network(key), ()
         if self.settings.learned_rates:
-            rates = jax.tree.map(lambda w: jnp.full(w.shape, self.settings.inner_rate), self.part.begin(network))
+            rates = jax.tree.map(lambda w: jnp.full_like(w, self.settings.inner_rate), self.part.begin(network))
         return MetaPolicy(Learned(network, rates), Normaliser.unit(self.family.observation_space))
 
     def begin(self, key: Key, params: MetaPolicy) -> tuple[Adapted, PyTree]:
