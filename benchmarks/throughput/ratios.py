@@ -37,6 +37,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 OUTPUT = ROOT / "benchmarks" / "results" / "throughput.json"
 MAKE_PEERS = "benchmarks/throughput/make_peers.sh"
+MAKE_FRAMEWORKS = "make .venv-frameworks/.installed"
 TIME_LIMIT_SECONDS = 900
 SPEED, CPU_SPEED = "steps_per_second", "steps_per_cpu_second"
 
@@ -44,6 +45,8 @@ OURS = "{python} {here}/ours.py --repeats {repeats} "
 REJAX = "{jax} {here}/peers/rejax_ppo.py --repeats {repeats} "
 PUREJAXRL = "{jax} {here}/peers/purejaxrl_ppo.py --checkout {purejaxrl} --repeats {repeats} "
 SB3 = "{torch} {here}/peers/sb3_ppo.py --repeats {repeats} "
+REPTILE = "{frameworks} {here}/reptile.py --repeats {repeats} "
+FRESH = {"fresh-learners": "{torch} {here}/peers/sb3_reptile.py --repeats {repeats} --envs 1"}
 RECURRENT = "{torch} {here}/peers/sb3_recurrent_ppo.py --repeats {repeats} "
 
 
@@ -75,6 +78,8 @@ ROWS = (
     Row("plain-ppo-sb3", OURS + "--method plain-ppo --envs 256", {"sb3": SB3 + "--envs 8"}),
     Row("rl2", OURS + "--method rl2 --envs 128", {"recurrent-ppo": RECURRENT + "--envs 16"}),
     Row("rl2-untrained", OURS + "--method rl2 --envs 128", {"recurrent-ppo": RECURRENT + "--envs 16 --steps 4096"}),
+    Row("reptile-over-sb3", REPTILE + "--learner sb3:PPO", FRESH),
+    Row("reptile", REPTILE + "--learner ours", FRESH),
 )
 
 
@@ -91,7 +96,8 @@ def check(words: Sequence[str]) -> None:
     """Raise UnavailableError where the interpreter, the script or the checkout of an entry is missing."""
     interpreter, script = Path(words[0]), Path(words[1])
     if not interpreter.exists():
-        raise UnavailableError(f"no {interpreter.parent.parent.name}: build it with {MAKE_PEERS}")
+        name = interpreter.parent.parent.name
+        raise UnavailableError(f"no {name}: build it with {MAKE_FRAMEWORKS if 'frameworks' in name else MAKE_PEERS}")
     if not script.exists():
         raise UnavailableError(f"no {script.relative_to(ROOT)}")
     if "--checkout" in words and not words[words.index("--checkout") + 1]:
@@ -250,6 +256,7 @@ def main() -> int:
         "python": sys.executable,
         "jax": str(ROOT / ".venv-peers-jax" / "bin" / "python"),
         "torch": str(ROOT / ".venv-peers-torch" / "bin" / "python"),
+        "frameworks": str(ROOT / ".venv-frameworks" / "bin" / "python"),
         "here": str(HERE),
         "purejaxrl": str(Path(options.purejaxrl).expanduser().resolve()) if options.purejaxrl else "",
         "repeats": str(options.repeats),

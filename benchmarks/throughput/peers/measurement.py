@@ -23,6 +23,14 @@ HIDDEN_WIDTH = 64
 """Of both layers of the policy network and of both layers of the value network."""
 RECURRENT_WIDTH = 128
 LEARNING_RATE = 3e-4
+REPTILE_TASKS = 8
+"""Between two steps of the meta-model."""
+REPTILE_UPDATES = 4
+"""Of PPO in each task, before that."""
+REPTILE_UPDATE_STEPS = 4 * ROLLOUT_STEPS
+"""Environment steps of each of them."""
+REPTILE_STEPS = REPTILE_TASKS * REPTILE_UPDATES * REPTILE_UPDATE_STEPS
+"""Environment steps per step of the meta-model."""
 
 
 @dataclass(frozen=True)
