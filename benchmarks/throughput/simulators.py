@@ -5,9 +5,9 @@
 
 Meta-World's ML10 and MuJoCo's half-cheetah, 20 tasks at a time, in two worker processes. Bare stepping is that of the
 same environments with random actions; learning is the compiled update alone, on lifetimes that were lived before. A
-round measures each of them once, so that noise of the machine hits all alike; numbers are medians over rounds. The ratio
-is the iteration's time over the sum of both. A peer of ML10, metaworld-algorithms, was measured at 533 steps per second
-and 4.7 GB on a machine like that of the recorded results.
+round measures each of them once, so that noise of the machine hits all alike; numbers are medians over rounds. The
+ratio is the iteration's time over the sum of both. A peer of ML10, metaworld-algorithms, was measured at 533 steps per
+second and 4.7 GB on a machine like that of the recorded results.
 """
 
 import argparse
