@@ -78,7 +78,7 @@ ROWS = (
     Row("plain-ppo-sb3", OURS + "--method plain-ppo --envs 256", {"sb3": SB3 + "--envs 8"}),
     Row("rl2", OURS + "--method rl2 --envs 128", {"recurrent-ppo": RECURRENT + "--envs 16"}),
     Row("rl2-untrained", OURS + "--method rl2 --envs 128", {"recurrent-ppo": RECURRENT + "--envs 16 --steps 4096"}),
-    Row("reptile-over-sb3", REPTILE + "--learner sb3:PPO", FRESH),
+    Row("reptile-over-sb3", REPTILE + "--learner sb3:PPO --steps 32768", FRESH),
     Row("reptile", REPTILE + "--learner ours", FRESH),
 )
 
