@@ -46,11 +46,13 @@ check: $(VENV)/.installed-dev
 	$(MAKE) test
 
 # Published numbers, over seeds: hours. Each script writes benchmarks/results/*.json.
-learning: $(VENV)/.installed-dev
-	for script in benchmarks/learning/[a-z]*.py; do $(BIN)/python $$script || exit 1; done
+learning: $(VENV)/.installed-dev $(FRAMEWORKS)/.installed
+	for script in $$(ls benchmarks/learning/*.py | grep -v '_sb3\|_rllib'); do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/learning/*_sb3.py benchmarks/learning/*_rllib.py; do \
+	  $(FRAMEWORKS)/bin/python $$script || exit 1; done
 
 # Speed against named peers, in environments of their own.
-throughput: $(VENV)/.installed-dev
+throughput: $(VENV)/.installed-dev $(FRAMEWORKS)/.installed
 	sh benchmarks/throughput/make_peers.sh
 	$(BIN)/python benchmarks/throughput/ratios.py
 

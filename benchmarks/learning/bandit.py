@@ -1,4 +1,4 @@
-"""Memories on Bernoulli bandits, p ~ U(0, 1): total reward over n pulls of k arms, on 10,000 held-out tasks.
+"""Bernoulli bandits, p ~ U(0, 1): total reward over n pulls of k arms, on 10,000 held-out tasks.
 
     python benchmarks/learning/bandit.py                      all
     python benchmarks/learning/bandit.py bandit-10-5-rl2      one of them
@@ -43,7 +43,7 @@ TWO_PULLS_A_STEP = MAML(
     hidden=(),
     damping=1e-3,
 )
-"""Ten pulls are five stages of two; the baseline of a pull is the mean of both."""
+"""Ten pulls are five stages of two; a pull counts by whether it paid more than the other one."""
 
 EXPERIMENTS = {
     "bandit-10-5-rl2": (
@@ -125,8 +125,8 @@ def main() -> None:
     """Train, evaluate, write the results."""
     for name in chosen(list(EXPERIMENTS)):
         family, method, steps, known = EXPERIMENTS[name]
-        copies = getattr(method, "copies", 1)
-        experiment(name, family, method, steps=steps, tasks=10_000, known=known, acting="sampled", copies=copies)
+        tried = {"tasks": 10_000, "acting": "sampled", "copies": getattr(method, "copies", 1)}
+        experiment(name, family, method, steps=steps, known=known, **tried)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,7 @@ def trained_and_tried(
         "seeds": SEEDS,
         "tasks": tasks,
         "acting": acting,
+        "copies_summed": copies,
         "lifetime_by_seed": totals,
         "lifetime": summarise([[total] for total in totals]),
         "first_episode": summarise([[one["episodes"][0]["mean"]] for one in evaluations]),

@@ -6,9 +6,12 @@ tasks. What `reptile_sb3.py` and `reptile_rllib.py` have in common.
 """
 
 import argparse
+import hashlib
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +22,7 @@ from rl_meta.integrations.foreign import ForeignLearner, ForeignReptile, meta_tr
 from rl_meta.numerics.statistics import summarise
 from rl_meta.settings import to_plain
 from rl_meta.tasks.base import Family, draw_tasks
+from rl_meta.training.checkpoints import write_whole
 from rl_meta.training.run import versions
 from rl_meta.types import PyTree
 
@@ -40,33 +44,47 @@ class Study:
     learn_pooled: Callable[[Any, int], None]
     """(learner, environment steps): in a new task of the train split with every episode."""
     steps_to: Callable[[Any, PyTree, float, int], int | None]
-    """(learner, task, return, at most so many steps) -> environment steps until that return; None: not reached."""
+    """(learner, task, return, at most so many steps) -> environment steps until that return; None: not reached.
+
+    Tried, or seen, before each update: what was mastered without learning counts with the steps of the first one.
+    """
     outer: ForeignReptile
     train_steps: int
     target: float
     longest: int
     """Steps in a new task, after which it is given up."""
 
+    def kept(self, start: str, seed: int, steps: int, ending: str) -> Path:
+        """The file of something that need not be done again, as long as the study is the same."""
+        decides = [self.learner, to_plain(self.outer), to_plain(self.family), self.target, self.longest]
+        of_settings = hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:8]
+        RUNS.mkdir(parents=True, exist_ok=True)
+        return RUNS / f"{self.name}-{of_settings}-{start}-{seed}-{steps}{ending}"
+
 
 def start_of(study: Study, start: str, learner: ForeignLearner, seed: int, steps: int) -> PyTree:
     """The weights to begin new tasks with; what was trained before is not trained again."""
-    kept = RUNS / f"{study.name}-{start}-{seed}-{steps}.npz"
     if start == "random":
         return learner.get_parameters()
+    kept = study.kept(start, seed, steps, ".npz")
     if not kept.exists():
-        RUNS.mkdir(parents=True, exist_ok=True)
         if start == "reptile":
-            out = RUNS / f"{study.name}-{seed}-{steps}-{np.random.default_rng().integers(2**31)}"
+            out = study.kept(start, seed, steps, f"-{np.random.default_rng().integers(2**31)}")
             meta_train(learner, study.family, study.outer, out=out, steps=steps, seed=seed, model="model")
         else:
             study.learn_pooled(learner, steps)
-        np.savez(kept, **learner.get_parameters())
+        file = io.BytesIO()
+        np.savez(file, **learner.get_parameters())
+        write_whole(kept, file.getvalue())
     return dict(np.load(kept))
 
 
 def needed(study: Study, start: str, seed: int, count: int, steps: int) -> list[int | None]:
-    """Steps to the target in each of the tasks; what was tried before is not tried again."""
-    kept = RUNS / f"{study.name}-{start}-{seed}-{steps}.steps.json"
+    """Steps to the target in each of the tasks; what was tried before is not tried again.
+
+    A learner that can be reseeded has the same numbers in whatever order tasks are tried; RLlib's cannot.
+    """
+    kept = study.kept(start, seed, steps, ".steps.json")
     found: list[int | None] = json.loads(kept.read_text())[:count] if kept.exists() else []
     if len(found) == count:
         return found
@@ -79,7 +97,7 @@ def needed(study: Study, start: str, seed: int, count: int, steps: int) -> list[
             learner.reseed(1000 * seed + index)
         task = jax.tree.map(lambda x, i=index: np.asarray(x[i]), tasks)
         found.append(study.steps_to(learner, task, study.target, study.longest))
-        kept.write_text(json.dumps(found))
+        write_whole(kept, json.dumps(found).encode())
     if hasattr(learner, "close"):
         learner.close()
     return found
@@ -130,8 +148,8 @@ def main(studies: Sequence[Study], about: str) -> None:
     parser.add_argument("--tasks", type=int, default=TASKS)
     parser.add_argument("--steps", type=int, help="of training, per seed and start; as the study says, if not given")
     options = parser.parse_args()
-    for name in options.names or known:
+    for name in options.names:
         if name not in known:
             parser.error(f"unknown study {name!r}; known: {', '.join(known)}")
-        study = known[name]
+    for study in [known[name] for name in options.names or known]:
         run(study, seeds=options.seeds, tasks=options.tasks, steps=options.steps or study.train_steps)

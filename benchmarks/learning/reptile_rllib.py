@@ -45,7 +45,7 @@ STUDY = Study(
     learn_pooled=learn_pooled,
     steps_to=steps_to,
     outer=ForeignReptile(meta_batch_size=8, task_steps=8 * ITERATION),
-    train_steps=1_000_000,
+    train_steps=31 * 8 * 8 * ITERATION,
     target=190.0,
     longest=40_960,
 )

@@ -48,6 +48,7 @@ def study(algorithm: str, family: Family, settings: dict[str, Any], **others: An
     def steps_to(learner: SB3Learner, task: PyTree, target: float, longest: int) -> int | None:
         learner.env.put(task)
         tries.put(task)
+        tries.seed(1000)
         reached = StopTrainingOnRewardThreshold(target)
         trial = EvalCallback(
             tries, reached, n_eval_episodes=EPISODES, eval_freq=EVERY, deterministic=True, verbose=0, warn=False
@@ -66,7 +67,7 @@ STUDIES = [
         CartPole(),
         PPO,
         outer=ForeignReptile(meta_batch_size=8, task_steps=4096),
-        train_steps=1_000_000,
+        train_steps=31 * 8 * 4096,
         target=190.0,
         longest=40_960,
     ),
@@ -75,7 +76,7 @@ STUDIES = [
         Pendulum(),
         SAC,
         outer=ForeignReptile(meta_batch_size=8, task_steps=2048),
-        train_steps=400_000,
+        train_steps=25 * 8 * 2048,
         target=-350.0,
         longest=20_480,
     ),

@@ -202,15 +202,15 @@ def machine() -> dict[str, Any]:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """The rows as lines of text."""
-    lines = [f"{'row':<16}{'who':<16}{'envs':>6}{'steps/s':>12}{'compile s':>11}{'memory MB':>11}  ours / fastest peer"]
+    lines = [f"{'row':<18}{'who':<16}{'envs':>6}{'steps/s':>12}{'compile s':>11}{'memory MB':>11}  ours / fastest peer"]
     for name, row in rows.items():
         for who, entry in row["entries"].items():
             lines.append(
-                f"{name:<16}{who:<16}{entry['envs']:>6}{entry['median_steps_per_second']:>12,.0f}"
+                f"{name:<18}{who:<16}{entry['envs']:>6}{entry['median_steps_per_second']:>12,.0f}"
                 f"{entry['median_compile_seconds']:>11.1f}{entry['peak_memory_mb']:>11,.0f}"
                 f"{verdict(row) if who == 'ours' else ''}"
             )
-        lines += [f"{name:<16}{who:<16}  left out: {problem}" for who, problem in row["problems"].items()]
+        lines += [f"{name:<18}{who:<16}  left out: {problem}" for who, problem in row["problems"].items()]
     return "\n".join(lines)
 
 

@@ -3,7 +3,8 @@
 python benchmarks/throughput/reptile.py --learner sb3:PPO
 python benchmarks/throughput/reptile.py --learner ours
 
-Run with .venv-frameworks (`make .venv-frameworks/.installed`). The peer is `peers/sb3_reptile.py`.
+Run with .venv-frameworks (`make .venv-frameworks/.installed`). The peer is `peers/sb3_reptile.py`, with as many updates
+of as many steps. Over stable-baselines3 a step of the meta-model also writes its file and a line of metrics.
 """
 
 import sys
@@ -74,7 +75,7 @@ def ours(steps: int, seed: int) -> tuple[Callable[[int], None], float]:
     """As `over_sb3`."""
     schedule: dict[str, Any] = {"epochs": EPOCHS, "minibatches": MINIBATCHES, "learning_rate": LEARNING_RATE}
     rollout = {"copies": COPIES, "rollout_steps": COPY_STEPS, "improvements": REPTILE_UPDATES}
-    method = Reptile(meta_batch_size=REPTILE_TASKS, hidden=tuple(LAYERS), **rollout, **schedule)
+    method = Reptile(meta_batch_size=REPTILE_TASKS, hidden=tuple(LAYERS), normalise=False, **rollout, **schedule)
     config = RunConfig(FAMILY, method, steps=steps, seed=seed)
     keys = root_keys(config)
     init, go_on = compiled_calls(config, build_trainer(config))
@@ -94,6 +95,8 @@ def main() -> None:
     parser = argument_parser(__doc__, envs=COPIES, steps=8 * REPTILE_STEPS)
     parser.add_argument("--learner", choices=("sb3:PPO", "ours"), default="ours")
     options = parser.parse_args()
+    if options.envs != COPIES:
+        parser.error(f"every task has {COPIES} environments, got --envs {options.envs}")
     work = workload(options)
     steps = max(1, round(work.steps / REPTILE_STEPS)) * REPTILE_STEPS
     train, compile_seconds = (ours if options.learner == "ours" else over_sb3)(steps, options.seed)
@@ -104,7 +107,7 @@ def main() -> None:
         timings,
         compile_seconds=compile_seconds,
         settings={**SETTINGS, "net_arch": LAYERS, "tasks": REPTILE_TASKS, "updates": REPTILE_UPDATES},
-        packages=("rl-meta", "stable-baselines3", "jax"),
+        packages=("rl-meta", "stable-baselines3", "torch", "jax"),
     )
 
 

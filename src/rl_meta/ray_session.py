@@ -31,10 +31,10 @@ def connected(cpus: int) -> Iterator[None]:
 
 
 def start(cpus: int) -> None:
-    """Start Ray on this machine, if none is connected to and `RAY_ADDRESS` names none.
+    """Start Ray on this machine, or connect to the cluster that `RAY_ADDRESS` names, if that is not done already.
 
     Raises:
-        UserError: it does not start.
+        UserError: it does not start, or nobody answers.
     """
     if not ray.is_initialized():
         connect(os.environ.get("RAY_ADDRESS") or LOCAL, cpus=cpus, store_bytes=STORE_BYTES)
@@ -56,7 +56,7 @@ def connect(address: str, *, cpus: float, gpus: float = 0.0, store_bytes: int | 
     how: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     python = ".".join(map(str, sys.version_info[:3]))
     problem = f"no Ray cluster answers at {address!r}"
-    hint = f"start one with `ray start --head` (Ray {ray.__version__}, Python {python}, as here), or use a local Ray"
+    hint = f"start one with `ray start --head` (Ray {ray.__version__}, Python {python}, as here), or give --ray local"
     if address == LOCAL:
         how |= {"include_dashboard": False, "num_cpus": max(1, round(cpus)), "object_store_memory": store_bytes}
         how |= {"runtime_env": {"env_vars": {"PYTHONPATH": surroundings()["PYTHONPATH"]}}}
@@ -65,6 +65,6 @@ def connect(address: str, *, cpus: float, gpus: float = 0.0, store_bytes: int | 
     try:
         with warnings.catch_warnings():  # of forks with threads: what Ray forks becomes another program at once
             warnings.filterwarnings("ignore", ".*os.fork", RuntimeWarning)
-            ray.init(address, **how)
+            ray.init(address=address, **how)
     except Exception as error:  # Ray raises several kinds, and `Exception` itself where it starts too slowly
         raise UserError(f"{problem}: {hint} ({error})") from None

@@ -21,7 +21,7 @@ from rl_meta.training.run import build_trainer
 BAYES_OPTIMAL_BANDIT_10_2 = 6.0218
 
 
-def adapts_over_seeds(config, seeds=5, tasks=400):
+def adapts_over_seeds(config, seeds=3, tasks=400):
     """Mean return by episode of the median seed: for probes that some seeds do not solve in the time of a test."""
     train = build_trainer(config)
     go = lambda key: jax.lax.fori_loop(

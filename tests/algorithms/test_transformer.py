@@ -23,14 +23,14 @@ def test_it_pulls_the_arm_that_pays_from_the_second_pull_on(layer):
     np.testing.assert_allclose(lived.episodes.mean(0), [0.5, 1, 1, 1, 1, 1], atol=0.06)
 
 
-@pytest.mark.parametrize("layer", LAYERS)
-def test_it_uses_the_last_observation_of_an_episode(layer):
+def test_it_uses_the_last_observation_of_an_episode():
     explores = {"entropy_weight": 0.05}  # looking pays only once it is known how to use what was seen
-    method = Transformer(layer=layer, blocks=1, lifetime_episodes=3, **SMALL, **explores)
+    method = Transformer(layer="linear-recurrence", blocks=1, lifetime_episodes=3, **SMALL, **explores)
     lived = adapts(RunConfig(LookOrPull(), method, steps=250_000))
     np.testing.assert_allclose(lived.episodes.mean(0), [0, 1, 1], atol=0.12)
 
 
+@pytest.mark.learning
 def test_attention_learns_through_a_window():
     """What it found out before the window it has to show itself again by what it does."""
     family = OneArmPays(end=0.0, horizon=2)
@@ -39,11 +39,12 @@ def test_attention_learns_through_a_window():
     np.testing.assert_allclose(lived.episodes.mean(0), [1.5, 2, 2, 2, 2, 2], atol=0.12)
 
 
-@pytest.mark.parametrize("parts", [{"chunk_steps": 4}, {"segment_episodes": 2}], ids=str)
-def test_a_linear_recurrence_learns_from_parts_of_lifetimes(parts):
+def test_a_linear_recurrence_learns_from_parts_of_lifetimes():
     family = OneArmPays(end=0.0, horizon=2)
     explores = {"entropy_weight": 0.02}  # else one pull in the middle may stay a guess: no gradient crosses to its past
-    method = Transformer(layer="linear-recurrence", blocks=1, lifetime_episodes=6, **parts, **SMALL, **explores)
+    method = Transformer(
+        layer="linear-recurrence", blocks=1, lifetime_episodes=6, segment_episodes=2, **SMALL, **explores
+    )
     lived = adapts(RunConfig(family, method, steps=250_000))
     np.testing.assert_allclose(lived.episodes.mean(0), [1.5, 2, 2, 2, 2, 2], atol=0.12)
 

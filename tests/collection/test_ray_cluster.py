@@ -88,7 +88,7 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ray, "init", nobody)
     with pytest.raises(
-        UserError, match=r"no Ray cluster answers at '127\.0\.0\.1:1': start one with `ray start --head`"
+        UserError, match=r"answers at '127\.0\.0\.1:1': start one with `ray start --head`.*\(nobody answers\)"
     ):
         rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, collectors=1, ray="127.0.0.1:1")
 

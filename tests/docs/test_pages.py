@@ -55,7 +55,7 @@ MARKS = {name: ON_RAY if package.startswith("ray") else pytest.mark.frameworks f
 WITH_CODE = [
     pytest.param(name, marks=MARKS.get(name, ()))
     for name, page in zip(NAMES, PAGES, strict=True)
-    if blocks(page, "python")
+    if blocks(page, "python") and page.stem != "evaluation"  # that page has a test of its own
 ]
 
 

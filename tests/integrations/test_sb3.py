@@ -149,7 +149,9 @@ def test_every_episode_may_have_a_task_of_its_own():
     rewards, done = (np.array(x) for x in zip(*(env.step(np.zeros(8, int))[1:3] for _ in range(60)), strict=True))
     same = (rewards[1:] == rewards[:-1]) | done[:-1]
     assert same.all(), "a task is for a whole episode"
-    assert 0.3 < rewards.mean() < 0.7, "half of the tasks pay for the first arm"
+    assert (rewards.min(0) != rewards.max(0)).all(), "every copy meets both kinds of tasks"
+    with pytest.raises(UserError, match="every_episode draws them"):
+        TaskVecEnv(ARMS, 8, task=ARMS.sample(jax.random.key(0)), every_episode=True)
 
 
 def test_a_time_limit_is_told_from_an_end():

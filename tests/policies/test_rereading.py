@@ -12,6 +12,7 @@ from rl_meta.policies.gru import GRU
 from rl_meta.policies.layers import MLP, Linear
 from rl_meta.policies.memory import Encoded
 from rl_meta.policies.normaliser import Normaliser, size_of_all
+from rl_meta.policies.recall import Recall, Recalling
 from rl_meta.types import Inputs
 
 SIZE = 6
@@ -68,6 +69,12 @@ def test_a_recurrent_network_rereads_in_its_first_layer(encoder):
     theirs = network.unroll(network.start(), SCALE * X + SHIFT)
     for x, y in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(x, y, atol=ROUNDING)
+
+
+def test_a_recurrent_network_whose_memory_cannot_reread_stays_as_it_is():
+    recalling = lambda size_in, key: Recalling(Recall(2, SIZE - 2, 4, 3, key=key), remember(()), key=key)
+    network = RecurrentActorCritic(SIZE, recalling, (2, 0), key=KEY)
+    assert network.rereading(SCALE, SHIFT) is network
 
 
 def test_to_reread_in_the_same_units_changes_nothing():

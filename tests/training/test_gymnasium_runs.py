@@ -74,7 +74,7 @@ def test_settings_that_contradict_each_other_leave_no_directory(tmp_path):
 
 SMALL = (
     RL2(memory=4, encoder=(4,), meta_batch_size=4),
-    PEARL(meta_batch_size=2, train_tasks=4),
+    PEARL(meta_batch_size=2, train_tasks=4, latent=2, hidden=(4,), encoder=(4,), batch_steps=8, batch_tasks=2),
     Oracle(meta_batch_size=3, hidden=(4,)),
 )
 

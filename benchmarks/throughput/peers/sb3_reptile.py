@@ -1,6 +1,7 @@
 """Reptile over stable-baselines3 as one writes it first: for every task in turn a new PPO, with one environment.
 
-Run with .venv-peers-torch (see make_peers.sh).
+This is our own loop, after the example of reptile_sb3, which is no package. Run with .venv-peers-torch (see
+make_peers.sh).
 """
 
 from dataclasses import replace
@@ -39,6 +40,7 @@ def learner(length: float, seed: int) -> PPO:
     """A new one, on a pole of this length."""
     env = gymnasium.make(ENVIRONMENT)
     env.unwrapped.length = length
+    env.unwrapped.polemass_length = env.unwrapped.masspole * length
     network = {"net_arch": {"pi": LAYERS, "vf": LAYERS}, "activation_fn": torch.nn.Tanh}
     return PPO("MlpPolicy", env, seed=seed, device="cpu", policy_kwargs=network, **SETTINGS)
 
@@ -47,6 +49,8 @@ def main() -> None:
     """One step of the meta-model untimed, then as many as the arguments ask for."""
     parser = argument_parser(__doc__, envs=1, steps=REPTILE_STEPS)
     options = parser.parse_args()
+    if options.envs != 1:
+        parser.error(f"every task has one environment, got --envs {options.envs}")
     torch.set_num_threads(1)
     random = np.random.default_rng(options.seed)
     theta = learner(0.5, options.seed).policy.state_dict()

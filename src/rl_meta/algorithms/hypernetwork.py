@@ -59,15 +59,15 @@ class Hypernetwork(LifetimePPO):
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
         """See `Method`."""
 
-        def make_memory(size_in: int, key: Key) -> SequenceMemory:
+        def make_core(size_in: int, key: Key) -> SequenceMemory:
             return AGGREGATORS[self.aggregator](size_in, self.memory, key=key)
 
-        remember = remembering(self, family, make_memory, self.encoder)
+        make_memory = remembering(self, family, make_core, self.encoder)
 
         def make(size_in: Layout, key: Key) -> HypernetworkActorCritic:
             return HypernetworkActorCritic(
                 (size_in, layout(family.observation_space)),
-                remember,
+                make_memory,
                 head_sizes(family.action_space),
                 embedding=self.embedding,
                 base=self.base,

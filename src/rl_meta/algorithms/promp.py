@@ -50,7 +50,7 @@ class ProMP(GradientAdaptation):
 
         def init(key: Key) -> ProMPState:
             params = agent.init(key)
-            penalty = jnp.full(self.inner_steps, float(self.penalty))
+            penalty = jnp.full(self.inner_steps, self.penalty, float)
             return ProMPState(params, optimiser.init(params.learned), penalty)
 
         def update(key: Key, state: ProMPState, lifetimes: Lifetimes) -> tuple[ProMPState, Info]:

@@ -51,7 +51,7 @@ class LifetimePPO(PPO):
     chunk_steps: Count | None = None
     """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
     recall: Count | None = None
-    """Width of an episodic memory before the other, searched by the likeness of observations; None: there is none."""
+    """Width of an episodic memory before the method's own, searched by the likeness of observations; None: no such."""
 
     def view(self, family: Family) -> Family:
         """Nothing is revealed."""
@@ -136,12 +136,12 @@ class RecurrentAgent:
         return jnp.swapaxes(parameters, 0, 1), jnp.swapaxes(values, 0, 1)
 
 
-def remembering(settings: LifetimePPO, family: Family, make: MakeCore, encoder: Sequence[int]) -> MakeMemory:
-    """What makes the memory that the settings want: an encoder with layers of these widths, and what `make` makes.
+def remembering(settings: LifetimePPO, family: Family, make_core: MakeCore, encoder: Sequence[int]) -> MakeMemory:
+    """What makes the memory that the settings want: an encoder with layers of these widths, and what `make_core` makes.
 
     Before both of them an episodic memory, if the settings say so.
     """
-    encoded = lambda size_in, key: Encoded(size_in, encoder, make, key=key)
+    encoded = lambda size_in, key: Encoded(size_in, encoder, make_core, key=key)
     width = settings.recall
     if width is None:
         return encoded

@@ -38,8 +38,8 @@ class RL2(LifetimePPO):
     def build(self, family: Family, iterations: int) -> MetaAlgorithm:
         """See `Method`."""
 
-        def make_memory(size_in: int, key: Key) -> GRU:
+        def make_core(size_in: int, key: Key) -> GRU:
             return GRU(size_in, self.memory, span=self.memory_span, key=key)
 
-        make = remembering(self, family, make_memory, self.encoder)
-        return recurrent_ppo(self, family, iterations, network_with(make, family, self.heads))
+        make_memory = remembering(self, family, make_core, self.encoder)
+        return recurrent_ppo(self, family, iterations, network_with(make_memory, family, self.heads))

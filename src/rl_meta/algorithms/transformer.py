@@ -64,8 +64,8 @@ class Transformer(LifetimePPO):
             context = min(self.context or lifetime_steps, lifetime_steps)
             return Attention(self.width, self.attention_heads, context, key=key)
 
-        def make_memory(size_in: int, key: Key) -> ResidualMemory:
+        def make_core(size_in: int, key: Key) -> ResidualMemory:
             return ResidualMemory(size_in, self.width, make_layer, blocks=self.blocks, hidden=2 * self.width, key=key)
 
-        make = remembering(self, family, make_memory, self.encoder)
-        return recurrent_ppo(self, family, iterations, network_with(make, family, self.heads))
+        make_memory = remembering(self, family, make_core, self.encoder)
+        return recurrent_ppo(self, family, iterations, network_with(make_memory, family, self.heads))

@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 
+from rl_meta.errors import UserError
 from rl_meta.integrations.batch import Copies, counted_from_0
 from rl_meta.policies.spaces import flat_size, flatten, flatten_action
 from rl_meta.tasks.base import Family, draw_tasks
@@ -141,7 +142,10 @@ def _see(family: Family) -> Callable[[PyTree, Array, Array, Array], Array]:
 
 
 class TaskVecEnv(FamilyVecEnv):
-    """Copies of one task, with the family's own episodes and observations; `put` changes the task."""
+    """Copies of one task, with the family's own episodes and observations; `put` changes the task.
+
+    With `every_episode` there is a new task for every episode of each instead, and nothing to put.
+    """
 
     def __init__(
         self,
@@ -157,7 +161,12 @@ class TaskVecEnv(FamilyVecEnv):
 
         every_episode: instead of one task, a new one of the split with every episode, which is what a policy for all
         tasks is trained on.
+
+        Raises:
+            UserError: a task, and a new one with every episode.
         """
+        if every_episode and task is not None:
+            raise UserError("a task was given, and every_episode draws them: leave one of the two out")
         super().__init__(family, n_envs, family.observation_space, split=split, seed=seed)
         self.every_episode = every_episode
         self.put(family.sample(jax.random.key(seed), split) if task is None else task)

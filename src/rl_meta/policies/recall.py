@@ -2,7 +2,7 @@
 
     k_s = o_{s−1} W_k + b_k,    v_s = f(action_{s−1}, reward_s, what it led to),    s = 1 … t
     q_t = o_t W_k + b_k,        w_ts ∝ exp(−β |q_t − k_s|² / 2),    Σ_s w_ts + w_t∅ = 1,  w_t∅ ∝ exp(sink)
-    y_t = Σ_s w_ts v_s          and what comes after it reads (x_t, y_t)
+    y_t = Σ_s w_ts v_s          and the memory behind it reads (x_t, y_t), the heads its output and y_t
 
 Observation and outcome of a step are one memory, found again by the likeness of observations: the differentiable neural
 dictionary of Pritzel et al. (2017), which Ritter et al. (2018, "Been there, done that: meta-learning with episodic
