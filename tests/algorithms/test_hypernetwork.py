@@ -10,7 +10,7 @@ from rl_meta.tasks.grid_navigation import GridNavigation
 from rl_meta.tasks.probes import OneArmPays
 from rl_meta.training.config import RunConfig
 
-KINDS = [("weights", "recurrent"), ("film", "splagger")]
+KINDS = [("weights", "recurrent"), pytest.param("film", "splagger", marks=pytest.mark.learning)]
 
 
 @pytest.mark.parametrize(("generates", "aggregator"), KINDS)

@@ -43,6 +43,7 @@ def test_rl2_pulls_the_arm_that_pays_from_the_second_pull_on():
     np.testing.assert_allclose(lived.episodes.mean(0), [0.5, 1, 1, 1, 1, 1], atol=0.06)
 
 
+@pytest.mark.learning
 def test_rl2_learns_in_segments_of_lifetimes():
     family = OneArmPays(end=0.0, horizon=2)
     method = RL2(lifetime_episodes=6, segment_episodes=2, memory=16, learning_rate=5e-3, entropy_weight=0.05)

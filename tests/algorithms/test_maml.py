@@ -294,6 +294,7 @@ def test_one_gradient_step_finds_the_arm_that_pays():
     np.testing.assert_allclose(lived.stages.mean(0) / 6, [0.5, 1.0], atol=0.06)
 
 
+@pytest.mark.learning
 def test_one_gradient_step_finds_the_goal_to_aim_at():
     lived = adapts(RunConfig(AimAt(), MAML(**PROBE | {"inner_rate": 0.3}), steps=100_000), tasks=200)
     assert lived.stages[:, 0].mean() / 5 < -0.4

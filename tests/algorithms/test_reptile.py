@@ -204,6 +204,7 @@ def test_reptile_learns_which_arm_pays_faster_than_from_scratch():
     assert reptile[-1] > 5.8
 
 
+@pytest.mark.learning
 def test_in_a_long_life_reptile_aims_better_than_whoever_does_not_adapt():
     """-0.43 per step is the best without knowing the goal; lives in training are a sixth as long."""
     method = Reptile(improvements=4, rollout_steps=20, hidden=(16,), learning_rate=1e-2)

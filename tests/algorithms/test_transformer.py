@@ -23,6 +23,7 @@ def test_it_pulls_the_arm_that_pays_from_the_second_pull_on(layer):
     np.testing.assert_allclose(lived.episodes.mean(0), [0.5, 1, 1, 1, 1, 1], atol=0.06)
 
 
+@pytest.mark.learning
 def test_it_uses_the_last_observation_of_an_episode():
     explores = {"entropy_weight": 0.05}  # looking pays only once it is known how to use what was seen
     method = Transformer(layer="linear-recurrence", blocks=1, lifetime_episodes=3, **SMALL, **explores)

@@ -47,6 +47,7 @@ def newest(run):
     return load_file(sorted((run / "checkpoints").glob("*"))[-1])
 
 
+@pytest.mark.learning
 def test_rl2_finds_the_arm_that_pays(tmp_path):
     method = RL2(memory=8, encoder=(8,), meta_batch_size=32, learning_rate=1e-2)
     run = rl_meta.train(ARMS, method, out=tmp_path / "run", steps=20_000)
@@ -74,7 +75,10 @@ def test_settings_that_contradict_each_other_leave_no_directory(tmp_path):
 
 SMALL = (
     RL2(memory=4, encoder=(4,), meta_batch_size=4),
-    PEARL(meta_batch_size=2, train_tasks=4, latent=2, hidden=(4,), encoder=(4,), batch_steps=8, batch_tasks=2),
+    pytest.param(
+        PEARL(meta_batch_size=2, train_tasks=4, latent=2, hidden=(4,), encoder=(4,), batch_steps=8, batch_tasks=2),
+        marks=pytest.mark.learning,
+    ),
     Oracle(meta_batch_size=3, hidden=(4,)),
 )
 
