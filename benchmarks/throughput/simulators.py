@@ -36,6 +36,8 @@ from rl_meta.training.run import root_keys
 
 OUTPUT = Path(__file__).resolve().parents[1] / "results" / "throughput-simulators.json"
 TASKS, WORKERS = 20, 2
+WARM_UP = 2
+"""Rounds that are not counted: the first ones compile."""
 FAMILIES: dict[str, Simulated] = {
     "ml10": MetaWorld(workers=WORKERS),
     "halfcheetah": HalfCheetahVelVariBAD(workers=WORKERS),
@@ -104,11 +106,11 @@ def measured(family: Simulated, rounds: int) -> dict[str, Any]:
         "learning": learning(config, family),
     }
     seconds: dict[str, list[float]] = {name: [] for name in works}
-    for number in range(rounds + 1):
+    for number in range(rounds + WARM_UP):
         for name, work in works.items():
             began = time.perf_counter()
             work()
-            if number:  # the first one compiles
+            if number >= WARM_UP:
                 seconds[name].append(round(time.perf_counter() - began, 4))
     middle = {name: median(of) for name, of in seconds.items()}
     by_round = [i / (b + l) for i, b, l in zip(*seconds.values(), strict=True)]
