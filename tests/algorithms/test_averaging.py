@@ -1,5 +1,7 @@
 """Models are brought to common units before they are combined, whatever method they are of."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,20 +26,26 @@ MEAN = lambda trees: weighted_mean(trees, jnp.array([0.5, 0.5]))
 
 
 def numbers(seed, *shape):
-    return jnp.float32(np.random.default_rng(seed).normal(size=shape))
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
 
 
+@cache
 def normaliser(seed):
-    moments = lambda k, *shape: Moments(jnp.array(100.0), numbers(k, *shape), jnp.exp(numbers(k + 1, *shape)))
+    moments = lambda k, *shape: Moments(jnp.array(100.0), numbers(k, *shape), np.exp(numbers(k + 1, *shape)))
     return Normaliser(moments(seed, 3), moments(seed + 2), moments(seed + 4))
+
+
+@cache
+def init_of(name):
+    return jax.jit(METHODS[name].build(FAMILY, 1).init)
 
 
 def model(name, seed, scales):
     """An untrained agent that has seen `scales`."""
-    network = METHODS[name].build(FAMILY, 1).init(jax.random.key(seed)).params.network
-    return PolicyParams(network, normaliser(scales))
+    return PolicyParams(init_of(name)(jax.random.key(seed)).params.network, normaliser(scales))
 
 
+@partial(jax.jit, static_argnums=0)
 def behaviour(name, params):
     """What it would do, and how much it thinks that is worth."""
     inputs = Inputs(numbers(1, 3), jnp.array(False), numbers(2, 1), jnp.array(-2.0), numbers(3, 3))
@@ -54,7 +62,7 @@ def behaviour(name, params):
 @pytest.mark.parametrize("name", METHODS)
 def test_in_other_units_a_model_does_the_same(name):
     params = model(name, 0, scales=10)
-    other = in_units(params, normaliser(20), FAMILY)
+    other = jax.jit(partial(in_units, family=FAMILY))(params, normaliser(20))
     assert not np.allclose(jax.tree.leaves(other.network)[0], jax.tree.leaves(params.network)[0])
     np.testing.assert_allclose(behaviour(name, other), behaviour(name, params), atol=ROUNDING, rtol=ROUNDING)
 

@@ -64,6 +64,12 @@ def made(name, family):
     return Trainer(*map(jax.jit, trainer(algorithm, collector, sample, shape)))
 
 
+@cache
+def new(name, family):
+    """The run at its start."""
+    return made(name, family).init(jax.random.key(0))
+
+
 def is_finite(tree):
     floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
     return all(bool(jnp.isfinite(x).all()) for x in floats)
@@ -92,9 +98,7 @@ def test_an_iteration_changes_no_shape(name, family):
 @pytest.mark.parametrize("family", ["discrete", "continuous"])
 @pytest.mark.parametrize("name", METHODS)
 def test_an_iteration_is_finite(name, family):
-    train = made(name, family)
-    key = jax.random.key(0)
-    after, info = train.iterate(key, train.init(key))
+    after, info = made(name, family).iterate(jax.random.key(0), new(name, family))
     assert is_finite(after.meta)
     assert float(info["skipped_updates"]) == 0.0
 
@@ -113,18 +117,11 @@ def test_seeds_at_once_equal_seeds_one_by_one(name):
 def newborn(name, family):
     """`act` of a new agent that has just begun a task, as a function of its key."""
     method = small(name)
-    seen = method.view(FAMILIES[family])
-    algorithm = method.build(seen, 10)
-    collector = device_collector(algorithm.adapter, seen, method.shape(seen))
-
-    @jax.jit
-    def born(key):
-        params = algorithm.init(key).params
-        live = collector.begin(key, params, draw_tasks(seen, key, 1))
-        return params, *algorithm.adapter.begin(key, params), jax.tree.map(lambda x: x[0, 0], live.inputs)
-
-    params, adapted, memory, inputs = born(jax.random.key(3))
-    return lambda key: algorithm.adapter.act(key, params, adapted, memory, inputs)
+    adapter = method.build(method.view(FAMILIES[family]), 10).adapter
+    state = new(name, family)
+    adapted = jax.tree.map(lambda x: x[0], state.live.adapted)
+    memory, inputs = jax.tree.map(lambda x: x[0, 0], (state.live.memory, state.live.inputs))
+    return lambda key: adapter.act(key, state.meta.params, adapted, memory, inputs)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -143,15 +140,14 @@ def test_without_a_key_acting_does_not_depend_on_chance(name):
 def test_a_later_reward_never_changes_an_earlier_action(name):
     method = small(name)
     seen = method.view(FAMILIES["discrete"])
-    algorithm = method.build(seen, 10)
+    adapter = method.build(seen, 10).adapter
+    state = new(name, "discrete")
 
     @jax.jit
     def actions(payment):
-        params = algorithm.init(jax.random.key(0)).params
-        tasks = draw_tasks(seen, jax.random.key(1), 4)
-        collector = device_collector(algorithm.adapter, _PaidLate(seen, payment), method.shape(seen))
-        live = collector.begin(jax.random.key(2), params, tasks)
-        return collector.collect(jax.random.key(3), params, live, tasks)[1].steps.action
+        collector = device_collector(adapter, _PaidLate(seen, payment), method.shape(seen))
+        _, lifetimes = collector.collect(jax.random.key(3), state.meta.params, state.live, state.live.task)
+        return lifetimes.steps.action
 
     before, after = actions(1.0), actions(-5.0)
     np.testing.assert_array_equal(before[:, 0, :, :4], after[:, 0, :, :4])

@@ -21,12 +21,15 @@ ROUNDING = 1e-6
 """Products of other batch sizes round differently; integers and booleans must be equal."""
 
 
+drawn = jax.jit(draw_tasks, static_argnums=(0, 2))
+
+
 def lives_of(make, adapter, params, family, shape, calls, tasks=5):
     """Live and Lifetimes of several calls, the first of them of lifetimes out of phase."""
     collector = make(adapter, family, shape)
     if make is device_collector:
         collector = Collector(*map(jax.jit, collector))
-    draw = lambda i: draw_tasks(family, jax.random.key(i), tasks)
+    draw = lambda i: drawn(family, jax.random.key(i), tasks)
     live, found = collector.begin(jax.random.key(1), params, draw(0)), []
     if shape.stages_per_call < shape.stages:
         live = live._replace(stage=jnp.arange(tasks) % shape.stages)
@@ -64,7 +67,7 @@ LEARNER = Scratch(copies=3, rollout_steps=8, improvements=2, hidden=(8,), epochs
 )
 def test_host_and_device_live_the_same_lifetimes(method, family, shape, overlaps):
     algorithm = method.build(family, 3)
-    params = algorithm.init(jax.random.key(2)).params
+    params = jax.jit(algorithm.init)(jax.random.key(2)).params
     on_host = lives_of(host_collector, algorithm.adapter, params, Hosted(family, overlaps), shape, 3)
     on_device = lives_of(device_collector, algorithm.adapter, params, family, shape, 3)
     assert_agree(on_host, on_device)

@@ -1,5 +1,7 @@
 """What holds for every memory that sequence policies are built on."""
 
+from functools import cache
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ WINDOW = 4
 
 
 def normal(seed, *shape):
-    return jnp.float32(np.random.default_rng(seed).normal(size=shape))
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
 
 
 def residual(make_layer):
@@ -43,10 +45,17 @@ MEMORIES = {
 IN_PARTS = ["gru", "splagger", "linear recurrence"]
 
 
+@cache
+def new(name):
+    return eqx.filter_jit(MEMORIES[name])()
+
+
+@cache
 def trained(name):
     """With weights as after training: none of them is zero."""
-    leaves, structure = jax.tree.flatten(MEMORIES[name]())
-    return jax.tree.unflatten(structure, [x + 0.3 * normal(i, *x.shape) for i, x in enumerate(leaves)])
+    leaves, structure = jax.tree.flatten(new(name))
+    noisy = jax.jit(lambda leaves: [x + 0.3 * normal(i, *x.shape) for i, x in enumerate(leaves)])(leaves)
+    return jax.tree.unflatten(structure, noisy)
 
 
 @eqx.filter_jit
@@ -80,7 +89,8 @@ def test_unrolling_is_repeated_stepping(name):
 def test_a_sequence_may_be_unrolled_from_any_step(name, cut):
     memory, xs = trained(name), inputs()
     states, expected = stepped(memory, xs)
-    rest = eqx.filter_jit(type(memory).unroll)(memory, jax.tree.map(lambda x: x[cut], states), xs[cut:])
+    states = jax.tree.map(lambda x: np.asarray(x)[cut], states)
+    rest = eqx.filter_jit(type(memory).unroll)(memory, states, xs[cut:])
     np.testing.assert_allclose(rest, expected[cut:], atol=ROUNDING)
 
 
@@ -101,13 +111,13 @@ def test_an_early_input_changes_later_outputs(name):
 
 @pytest.mark.parametrize("name", MEMORIES)
 def test_outputs_are_as_wide_as_the_memory_says(name):
-    memory = MEMORIES[name]()
+    memory = new(name)
     assert unrolled(memory, inputs()).shape == (LENGTH, BATCH, memory.size)
 
 
 @pytest.mark.parametrize("name", ["attention", "linear recurrence"])
 def test_new_blocks_look_at_the_present_alone(name):
-    memory, xs = MEMORIES[name](), inputs()
+    memory, xs = new(name), inputs()
     np.testing.assert_array_equal(unrolled(memory, xs)[-1], unrolled(memory, xs.at[:-1].add(3.0))[-1])
 
 
@@ -124,7 +134,7 @@ def test_attention_can_count_equal_steps():
     layer = Attention(SIZE, 2, LENGTH, key=jax.random.key(0))
     blind = layer.queries_keys_values.weight.at[:, : 2 * SIZE].set(0.0)
     layer = eqx.tree_at(lambda a: (a.queries_keys_values.weight, a.out.weight), layer, (blind, jnp.eye(SIZE)))
-    outputs = np.asarray(layer.unroll(layer.start(), jnp.ones((LENGTH, SIZE))))
+    outputs = np.asarray(eqx.filter_jit(layer.unroll)(layer.start(), jnp.ones((LENGTH, SIZE))))
     count = np.arange(1, LENGTH + 1)
     np.testing.assert_allclose(outputs[:, 0] / outputs[0, 0], 2 * count / (count + 1), rtol=ROUNDING)
 

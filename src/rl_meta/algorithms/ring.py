@@ -42,4 +42,5 @@ class Ring(NamedTuple):
 
     def draw(self, key: Key, count: int) -> PyTree:
         """Rows [count, ...], each any of those in it with the same probability. It must not be empty."""
-        return jax.tree.map(lambda x: x[jax.random.randint(key, (count,), 0, self.filled)], self.rows)
+        row = jax.random.randint(key, (count,), 0, self.filled)
+        return jax.tree.map(lambda x: x[row], self.rows)
