@@ -23,7 +23,7 @@ DOUBLE = partial(jax.enable_x64, True)
 def in_double(tree):
     """The same tree with 64 bits; only inside of `DOUBLE()`."""
     is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating)
-    return jax.tree.map(lambda x: x.astype(np.float64) if is_float(x) else x, tree)
+    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x).astype(np.float64)) if is_float(x) else x, tree)
 
 
 @cache
@@ -62,11 +62,11 @@ def own_log_prob(weights, obs, action):
 
 def of_task(tree, task, stage):
     """[N, S, ...] -> [...]"""
-    return jax.tree.map(lambda x: x[task, stage], tree)
+    return jax.tree.map(lambda x: np.asarray(x)[task, stage], tree)
 
 
 def flat(tree):
-    return np.asarray(ravel_pytree(tree)[0])
+    return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
 
 
 def own_meta_gradient(weights, steps, advantages, *, rate, order="second", inner="log"):

@@ -95,7 +95,7 @@ def test_an_iteration_changes_no_shape(name, family):
     assert shapes(state) == shapes(after)
 
 
-@pytest.mark.parametrize("family", ["discrete", "continuous"])
+@pytest.mark.parametrize("family", ["discrete", pytest.param("continuous", marks=pytest.mark.learning)])
 @pytest.mark.parametrize("name", METHODS)
 def test_an_iteration_is_finite(name, family):
     after, info = made(name, family).iterate(jax.random.key(0), new(name, family))

@@ -51,6 +51,7 @@ def test_rl2_learns_in_segments_of_lifetimes():
     np.testing.assert_allclose(episodes, [1.5, 2, 2, 2, 2, 2], atol=0.12)
 
 
+@pytest.mark.learning
 def test_rl2_learns_in_chunks():
     family = OneArmPays(end=0.0, horizon=2)
     method = RL2(lifetime_episodes=6, chunk_steps=4, memory=16, learning_rate=5e-3)
@@ -58,12 +59,14 @@ def test_rl2_learns_in_chunks():
     np.testing.assert_allclose(lived.episodes.mean(0), [1.5, 2, 2, 2, 2, 2], atol=0.12)
 
 
+@pytest.mark.learning
 def test_rl2_uses_the_last_observation_of_an_episode():
     method = RL2(lifetime_episodes=3, memory=16, learning_rate=5e-3)
     lived = adapts(RunConfig(LookOrPull(), method, steps=250_000))
     np.testing.assert_allclose(lived.episodes.mean(0), [0, 1, 1], atol=0.12)
 
 
+@pytest.mark.learning
 def test_rl2_reads_pictures():
     method = RL2(memory=16, encoder=(32,), learning_rate=5e-3)
     lived = adapts(RunConfig(Lights(), method, steps=60_000))

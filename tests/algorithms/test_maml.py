@@ -39,7 +39,7 @@ def problem(method):
     agent = gradient_agent(method, FAMILY, policy_gradient_loss)
     params, lifetimes = in_double(state.params), in_double(lifetimes)
     last = last_stage(lifetimes)
-    advantage = jax.vmap(agent.advantages, (None, 0))(params, last)
+    advantage = jax.jit(jax.vmap(agent.advantages, (None, 0)))(params, last)
 
     def loss(learned):
         parameters = agent.parameters_by_stage(params._replace(learned=learned), lifetimes, first=method.inner_steps)
@@ -51,7 +51,7 @@ def problem(method):
 
 def stage_advantages(agent, params, lifetimes):
     """[N, S, C, T]"""
-    return jax.vmap(jax.vmap(agent.advantages, (None, 0)), (None, 0))(params, lifetimes.steps)
+    return jax.jit(jax.vmap(jax.vmap(agent.advantages, (None, 0)), (None, 0)))(params, lifetimes.steps)
 
 
 @pytest.mark.parametrize("inner_steps", [1, 2, 3])
@@ -153,7 +153,7 @@ def test_an_update_lowers_the_loss_of_what_was_lived(outer):
 def learned_in_task(method, stages=None):
     """Agent, meta-parameters, steps and what was adapted at the end, of the first task."""
     _, state, lifetimes = lived(method, stages)
-    task = jax.tree.map(lambda x: x[0], (lifetimes.steps, lifetimes.end.adapted))
+    task = jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[0]), (lifetimes.steps, lifetimes.end.adapted))
     return gradient_agent(method, FAMILY, policy_gradient_loss), state.params, *task
 
 
@@ -255,7 +255,7 @@ def test_in_expectation_the_inner_gradient_is_that_of_the_expected_reward():
 
 def test_advantages_are_standardised_in_each_task():
     agent, params, _, _ = learned_in_task(MAML(**SMALL))
-    advantage = agent.advantages(params, of_task(lived(MAML(**SMALL))[2].steps, 0, 0))
+    advantage = np.asarray(jax.jit(agent.advantages)(params, of_task(lived(MAML(**SMALL))[2].steps, 0, 0)))
     assert float(advantage.mean()) == pytest.approx(0, abs=1e-5)
     assert float(advantage.std()) == pytest.approx(1, rel=1e-3)
 
@@ -263,8 +263,9 @@ def test_advantages_are_standardised_in_each_task():
 def test_advantages_do_not_depend_on_the_units_of_rewards():
     agent, params, _, _ = learned_in_task(MAML(**SMALL))
     steps = of_task(lived(MAML(**SMALL))[2].steps, 0, 0)
-    other = agent.advantages(params, steps._replace(reward=50 * steps.reward))
-    np.testing.assert_allclose(agent.advantages(params, steps), other, atol=1e-3)
+    advantages = jax.jit(agent.advantages)
+    other = advantages(params, steps._replace(reward=50 * steps.reward))
+    np.testing.assert_allclose(advantages(params, steps), other, atol=1e-3)
 
 
 def test_normalising_changes_nothing_until_after_the_update():
@@ -274,7 +275,7 @@ def test_normalising_changes_nothing_until_after_the_update():
         algorithm, state, lifetimes = lived(method)
         after.append(jax.jit(algorithm.update)(jax.random.key(0), state, lifetimes)[0].params)
     np.testing.assert_array_equal(flat(after[0].learned), flat(after[1].learned))
-    seen = lived(scaled)[2].steps.inputs.obs
+    seen = np.asarray(lived(scaled)[2].steps.inputs.obs)
     np.testing.assert_allclose(after[1].normaliser.obs.mean, seen.mean((0, 1, 2, 3)), rtol=1e-3, atol=1e-5)
 
 

@@ -40,6 +40,7 @@ def test_attention_learns_through_a_window():
     np.testing.assert_allclose(lived.episodes.mean(0), [1.5, 2, 2, 2, 2, 2], atol=0.12)
 
 
+@pytest.mark.learning
 def test_a_linear_recurrence_learns_from_parts_of_lifetimes():
     family = OneArmPays(end=0.0, horizon=2)
     explores = {"entropy_weight": 0.02}  # else one pull in the middle may stay a guess: no gradient crosses to its past
