@@ -22,7 +22,7 @@ from rl_meta.training.run import versions
 
 FAMILIES = ("cartpole", "grid-navigation", "pendulum", "dark-room", "point-goal-sparse")
 SETTINGS: dict[str, dict[str, Any]] = {}
-STEPS = 2_000_000
+STEPS = 1_000_000
 TASKS = 200
 OUTPUT = RESULTS / "all-methods.json"
 

@@ -5,6 +5,8 @@ pool and waits for them there: where several such calls meet, as when many netwo
 and none works (jaxlib 0.10.2).
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
@@ -19,8 +21,14 @@ def orthogonal(key: Key, shape: tuple[int, int], *, gain: float = 1.0) -> Array:
     2005).
     The same numbers as `jax.nn.initializers.orthogonal` makes of the key, up to rounding.
     """
-    long, short = max(shape), min(shape)
-    columns = jax.random.normal(key, (long, short)).T
+    rows = _orthonormal_rows(key, min(shape), max(shape))
+    return gain * (rows if shape[0] < shape[1] else rows.T)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _orthonormal_rows(key: Key, count: int, length: int) -> Array:
+    """[count, length]. Compiled once for all matrices of a size, where networks are made step by step."""
+    columns = jax.random.normal(key, (length, count)).T
 
     def add(done: Array, column: tuple[Array, Array]) -> tuple[Array, None]:
         index, vector = column
@@ -28,5 +36,4 @@ def orthogonal(key: Key, shape: tuple[int, int], *, gain: float = 1.0) -> Array:
             vector = vector - (done @ vector) @ done
         return done.at[index].set(vector / jnp.linalg.norm(vector)), None
 
-    rows, _ = jax.lax.scan(add, jnp.zeros((short, long)), (jnp.arange(short), columns))
-    return gain * (rows if shape[0] < shape[1] else rows.T)
+    return jax.lax.scan(add, jnp.zeros((count, length)), (jnp.arange(count), columns))[0]
