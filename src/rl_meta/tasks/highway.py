@@ -2,7 +2,8 @@
 
 How many others there are, how close together and how aggressively they drive is hidden; on the road `highway` also the
 number of lanes; where the agent steers itself, how far its wheels turn for the same action.
-Needs `pip install 'rl-meta[driving]'`. It makes some tens of steps per second; the family `driving` is the fast one.
+Needs `pip install 'rl-meta[driving]'`. It makes some tens of steps per second; `highway-fast` is the road that EnvPool
+steps (`tasks.highway_fast`), and the family `driving` is faster still.
 See Leurent (2018), "An Environment for Autonomous Driving Decision-Making", https://github.com/Farama-Foundation/HighwayEnv.
 """
 
@@ -64,6 +65,17 @@ class Road(NamedTuple):
     measures: tuple[str, ...] = ("crashed=max", "speed=mean")
 
 
+class Simulator(NamedTuple):
+    """A package that steps roads."""
+
+    name: str
+    module: str
+    extra: str
+    """Of this package, by which it is installed."""
+    make: Callable[[Road, int], gymnasium.Env]
+    """(road, decisions of an episode) -> an environment that `set_traffic` puts into a task."""
+
+
 @dataclass(frozen=True)
 class RoadFamily(Simulated):
     """A road of highway-env with hidden traffic."""
@@ -81,6 +93,11 @@ class RoadFamily(Simulated):
         """Which one."""
 
     @property
+    def stepped_by(self) -> Simulator:
+        """What steps it."""
+        return HIGHWAY_ENV
+
+    @property
     def measures(self) -> tuple[str, ...]:
         """Crashes, speed in metres per second; when parking, also success."""
         return self.road.measures
@@ -95,10 +112,11 @@ class RoadFamily(Simulated):
         """Highway-env's: cars, or the surroundings.
 
         Raises:
-            UserError: highway-env is missing.
+            UserError: the simulator is missing.
         """
-        if find_spec("highway_env") is None:
-            raise UserError("highway-env is missing: pip install 'rl-meta[driving]'")
+        simulator = self.stepped_by
+        if find_spec(simulator.module) is None:
+            raise UserError(f"{simulator.name} is missing: pip install 'rl-meta[{simulator.extra}]'")
         return spaces.Box(-np.inf, np.inf, self.road.shape)
 
     @cached_property
@@ -120,7 +138,9 @@ class RoadFamily(Simulated):
     def world(self) -> World:
         """A road."""
         names = tuple(measure.partition("=")[0] for measure in self.measures)
-        return World(partial(_made, self.road, self.horizon), {}, set_traffic, self._source.values, names)
+        return World(
+            partial(self.stepped_by.make, self.road, self.horizon), {}, set_traffic, self._source.values, names
+        )
 
 
 AROUND = {
@@ -268,6 +288,9 @@ def _made(road: Road, horizon: int) -> gymnasium.Env:
     settings = {**road.settings, "duration": horizon / road.decisions_per_second}
     env = gymnasium.make(road.env, disable_env_checker=True, config=settings, max_episode_steps=horizon)
     return InTraffic(env, road)
+
+
+HIGHWAY_ENV = Simulator("highway-env", "highway_env", "driving", _made)
 
 
 def set_traffic(env: gymnasium.Env, values: Mapping[str, Any]) -> None:

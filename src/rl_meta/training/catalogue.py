@@ -22,6 +22,7 @@ FAMILIES = {
     "halfcheetah-vel-pearl": "rl_meta.tasks.locomotion:HalfCheetahVelPEARL",
     "halfcheetah-vel-varibad": "rl_meta.tasks.locomotion:HalfCheetahVelVariBAD",
     "highway": "rl_meta.tasks.highway:Highway",
+    "highway-fast": "rl_meta.tasks.highway_fast:HighwayFast",
     "hopper-body": "rl_meta.tasks.locomotion:HopperBody",
     "intersection": "rl_meta.tasks.highway:Intersection",
     "merge": "rl_meta.tasks.highway:Merge",

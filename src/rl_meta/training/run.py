@@ -285,7 +285,7 @@ def versions() -> dict[str, str]:
 def versions_of_worlds() -> dict[str, str]:
     """Of the simulators that are installed."""
     found = {}
-    for name in ("gymnax", "highway-env", "metaworld", "minigrid", "mujoco"):
+    for name in ("envpool", "gymnax", "highway-env", "metaworld", "minigrid", "mujoco"):
         with suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
