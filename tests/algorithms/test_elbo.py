@@ -58,25 +58,28 @@ def with_constant_beliefs(model, mean, raw_log_std):
 
 
 WEIGHTS = Weights(transition=0.7, kl=0.3)
+estimate = jax.jit(negative_elbo, static_argnames=("weights", "terms", "decoded"))
 
 
 def test_the_estimate_is_the_formula_computed_pair_by_pair(seen, model):
     key = jax.random.key(4)
-    got, info = negative_elbo(key, model, seen, weights=WEIGHTS, terms=None, decoded=None)
+    got, info = estimate(key, model, seen, weights=WEIGHTS, terms=None, decoded=None)
     noise = jax.random.normal(jax.random.split(key, 3)[2], (LIFETIMES, STEPS + 1, LATENT))
     reward_of = jax.jit(lambda latent, x: model.reward(latent[None], x[None])[0, 0, 0])
     change_of = jax.jit(lambda latent, x: model.transition(latent[None], x[None])[0, 0])
     step = jax.jit(lambda hidden, x: model.encoder.step(hidden, x))
-    outcome, choice = np.asarray(seen.outcome), np.asarray(seen.choice)
+    divergence_of = jax.jit(kl_divergence)
+    draw = jax.jit(lambda belief, noise: belief.mean + jnp.exp(belief.log_std) * noise)
+    noise, seen = np.asarray(noise), jax.tree.map(np.asarray, seen)
     total, divergence = 0.0, 0.0
     for b in range(LIFETIMES):
         hidden, before = model.encoder.start(), standard_normal(LATENT)
         for t in range(STEPS + 1):
             hidden, belief = step(hidden, seen.seen[b, t])
-            divergence += float(kl_divergence(belief, before))
-            latent, before = belief.mean + jnp.exp(belief.log_std) * noise[b, t], belief
-            rewards = np.stack([reward_of(latent, x) for x in outcome[b]])
-            changes = np.stack([change_of(latent, x) for x in choice[b]])
+            divergence += float(divergence_of(belief, before))
+            latent, before = draw(belief, noise[b, t]), belief
+            rewards = np.stack([reward_of(latent, x) for x in seen.outcome[b]])
+            changes = np.stack([change_of(latent, x) for x in seen.choice[b]])
             total += float(((rewards - seen.reward[b]) ** 2).sum())
             total += WEIGHTS.transition * float(((changes - seen.change[b]) ** 2).sum())
     terms = LIFETIMES * (STEPS + 1)
@@ -88,7 +91,7 @@ def test_the_estimate_is_the_formula_computed_pair_by_pair(seen, model):
 def test_decoding_some_pairs_estimates_decoding_all_without_bias(seen, model):
     model = with_constant_beliefs(model, 0.5, -1e6)  # no spread: only the choice of pairs is chance
     model = eqx.tree_at(lambda m: m.encoder.posterior.weight, model, jnp.eye(2 * LATENT, 4))
-    whole = negative_elbo(jax.random.key(0), model, seen, weights=WEIGHTS, terms=None, decoded=None)[0]
+    whole = estimate(jax.random.key(0), model, seen, weights=WEIGHTS, terms=None, decoded=None)[0]
     some = jax.vmap(lambda key: negative_elbo(key, model, seen, weights=WEIGHTS, terms=3, decoded=4)[0])
     estimates = jax.jit(some)(jax.random.split(jax.random.key(1), 4000))
     four_errors = 4 * float(estimates.std()) / 4000**0.5
@@ -99,7 +102,7 @@ def test_decoding_some_pairs_estimates_decoding_all_without_bias(seen, model):
 def test_only_the_first_of_beliefs_that_do_not_move_costs(seen, model):
     still = with_constant_beliefs(model, 0.5, -1.0)
     _, belief = still.encoder.step(still.encoder.start(), seen.seen[0, 0])
-    info = negative_elbo(jax.random.key(0), still, seen, weights=WEIGHTS, terms=2, decoded=2)[1]
+    info = estimate(jax.random.key(0), still, seen, weights=WEIGHTS, terms=2, decoded=2)[1]
     first = float(kl_divergence(belief, standard_normal(LATENT)))
     assert float(info["belief_kl"]) == pytest.approx(first / (STEPS + 1), rel=CLOSE)
 

@@ -11,11 +11,10 @@ from rl_meta.tasks.grid_navigation import GridNavigation
 from rl_meta.tasks.probes import LookOrPull, OneArmPays
 from rl_meta.training.config import RunConfig
 
-LAYERS = ["attention", "linear-recurrence"]
 SMALL = {"width": 16, "attention_heads": 2, "encoder": (16,), "learning_rate": 5e-3}
 
 
-@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("layer", ["attention", pytest.param("linear-recurrence", marks=pytest.mark.learning)])
 def test_it_pulls_the_arm_that_pays_from_the_second_pull_on(layer):
     family = OneArmPays(end=0.0, horizon=1)
     method = Transformer(layer=layer, blocks=1, lifetime_episodes=6, **SMALL)

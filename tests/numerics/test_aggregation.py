@@ -217,10 +217,14 @@ def test_one_model_that_seems_certain_does_not_outweigh_all():
 
 # ------------------------------------------------------------------------------------------- running statistics
 
+SIZES = (1, 2, 7, 39)
+"""Of batches: each is compiled."""
+moments_of = jax.jit(Moments.of)
+
 
 def batches(seed, count):
     rng = np.random.default_rng(seed)
-    return [np.float32(rng.uniform(-10, 10) + rng.normal(size=(rng.integers(1, 40), 2))) for _ in range(count)]
+    return [np.float32(rng.uniform(-10, 10) + rng.normal(size=(rng.choice(SIZES), 2))) for _ in range(count)]
 
 
 def stacked(moments):
@@ -232,7 +236,7 @@ def stacked(moments):
 def test_pooled_moments_are_those_of_all_the_data(seed):
     parts = batches(seed, 4)
     everything = np.concatenate(parts).astype(float)
-    seen = jax.jit(aggregation.pooled)(stacked([Moments.of(jnp.array(p)) for p in parts]), jnp.ones(4))
+    seen = jax.jit(aggregation.pooled)(stacked([moments_of(p) for p in parts]), np.ones(4, np.float32))
     expected = Moments(np.float32(len(everything)), everything.mean(0), everything.var(0))
     assert_close(seen, expected, ROUNDING_OF_MOMENTS)
 
@@ -248,8 +252,8 @@ def test_a_share_of_a_models_data_counts_as_that_many_observations():
 @given(seeds)
 def test_what_all_have_seen_before_is_counted_once(seed):
     first, *parts = batches(seed, 4)
-    before = Moments.of(jnp.array(first))
-    each = [before.merge(Moments.of(jnp.array(part))) for part in parts]
+    before, merge = moments_of(first), jax.jit(Moments.merge)
+    each = [merge(before, moments_of(part)) for part in parts]
     seen = jax.jit(aggregation.pooled_since)(before, stacked(each))
     everything = np.concatenate([first, *parts]).astype(float)
     expected = Moments(np.float32(len(everything)), everything.mean(0), everything.var(0))

@@ -28,7 +28,7 @@ METHODS = {
 }
 
 
-@pytest.fixture(scope="module", params=METHODS)
+@pytest.fixture(scope="module", params=["rl2", "maml", pytest.param("reptile", marks=pytest.mark.learning)])
 def served(request):
     """An untrained agent with steep weights, the port where it is served, and the service."""
     method, family = METHODS[request.param]

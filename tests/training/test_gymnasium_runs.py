@@ -79,7 +79,7 @@ SMALL = (
         PEARL(meta_batch_size=2, train_tasks=4, latent=2, hidden=(4,), encoder=(4,), batch_steps=8, batch_tasks=2),
         marks=pytest.mark.learning,
     ),
-    Oracle(meta_batch_size=3, hidden=(4,)),
+    pytest.param(Oracle(meta_batch_size=3, hidden=(4,)), marks=pytest.mark.learning),
 )
 
 
