@@ -1,7 +1,8 @@
 """All methods on five families, with as many environment steps for each: what they reach, and at what cost in the task.
 
     python benchmarks/learning/all_methods.py                          all
-    python benchmarks/learning/all_methods.py cartpole pendulum        some families
+    python benchmarks/learning/all_methods.py cartpole pendulum        two families
+    python benchmarks/learning/all_methods.py cartpole rl2 maml        two methods on one family
 
 Every method has its default settings but for what `SETTINGS` says, which is the same for all families. A row of
 benchmarks/results/all-methods.json is written as soon as it is there; rows that are there already are left alone.
@@ -12,7 +13,7 @@ import dataclasses
 import json
 from typing import Any
 
-from experiment import RESULTS, RUNS, SEEDS, chosen
+from experiment import RESULTS, RUNS, SEEDS, chosen, metrics_of
 
 import rl_meta
 from rl_meta.algorithms.base import Method
@@ -31,14 +32,13 @@ def row(family_name: str, method_name: str) -> dict[str, Any]:
     """One method on one family: all seeds trained at once."""
     family: Family = families.load(family_name)()
     method: Method = methods.load(method_name)(**SETTINGS.get(method_name, {}))
-    untrained, lines = getattr(method, "learns_in_lifetime_only", False), []
+    untrained = getattr(method, "learns_in_lifetime_only", False)
     run = rl_meta.train(
         family,
         method,
         out=RUNS / f"all-{family_name}-{method_name}",
         steps=1 if untrained else STEPS,
         seeds=SEEDS,
-        report=lines.append,
     )
     told = rl_meta.evaluate(run, tasks=TASKS, baselines=(), seed=1000)
     return {
@@ -48,7 +48,7 @@ def row(family_name: str, method_name: str) -> dict[str, Any]:
         "seeds": SEEDS,
         "tasks": TASKS,
         "acting": told["acting"],
-        "training_seconds": round(sum(line["seconds"] for line in lines)),
+        "training_seconds": round(sum(line["seconds"] for line in metrics_of(run))),
         **{name: told[name] for name in ("stages", "episodes", "lifetime", "delta")},
         "versions": versions(),
     }
@@ -57,8 +57,9 @@ def row(family_name: str, method_name: str) -> dict[str, Any]:
 def main() -> None:
     """All that is not there yet."""
     table = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
-    for family in chosen(list(FAMILIES)):
-        for method in methods.table:
+    names = chosen([*FAMILIES, *methods.table])
+    for family in [name for name in FAMILIES if name in names] or FAMILIES:
+        for method in [name for name in methods.table if name in names] or methods.table:
             if method in table.get(family, {}):
                 continue
             table.setdefault(family, {})[method] = one = row(family, method)
