@@ -10,6 +10,7 @@ import pytest
 
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.gymnasium_world import EnvList, Way, World
 from rl_meta.tasks.metaworld import MetaWorld
 from rl_meta.tasks.wrappers import reveal_task
 from rl_meta.training.catalogue import families
@@ -148,6 +149,27 @@ def test_environments_of_several_classes_are_kept_for_later(monkeypatch):
     shelf(environment="a")
     shelf(environment="b")
     assert made == ["a", "a", "b"]
+
+
+class Shut(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(0, 1, (1,))
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+
+def test_environments_that_change_places_are_not_made_again(monkeypatch):
+    shelf, made = FAMILY.make_envs(1)._world.make, []
+    monkeypatch.setattr(type(shelf), "_made", lambda self, name: made.append(name) or Shut())
+    world = World(shelf, {"environment": Way("argument", "environment")}, None, lambda name: {"environment": name})
+    envs = EnvList(world, 3, Shut.observation_space, Shut.action_space)
+    seeds = np.arange(3, dtype=np.uint32)
+    envs.begin(np.ones(3, bool), np.array(["a", "b", "c"]), seeds, None)
+    first = [one.env.env for one in envs._envs]
+    envs.begin(np.array([True, True, False]), np.array(["b", "a", "a"]), seeds, None)
+    assert made == ["a", "b", "c"]
+    assert [one.env.env for one in envs._envs] == [first[1], first[0], first[2]]
 
 
 @pytest.mark.parametrize(

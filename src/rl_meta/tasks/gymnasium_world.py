@@ -3,6 +3,7 @@
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -128,22 +129,30 @@ class TaskEnv:
         Raises:
             UserError: an attribute does not keep what it was set to.
         """
-        of = lambda kind: {way.name: values[name] for name, way in self._world.ways.items() if way.kind == kind}
-        arguments = of("argument")
-        if self._arguments != arguments:
-            self.close()
-            self.env, self._arguments = self._world.make(**arguments), arguments
-        for path, value in of("attribute").items():
+        self.make_room(values)
+        if self.env is None:
+            self._arguments = self._given(values, "argument")
+            self.env = self._world.make(**self._arguments)
+        for path, value in self._given(values, "attribute").items():
             *holders, last = path.split(".")
             setattr(_follow(self.env.unwrapped, holders), last, value)
         if isinstance(self.env.unwrapped, CartPoleEnv):
             for name, rule in DERIVED.items():
                 if name not in self._world.ways:
                     setattr(self.env.unwrapped, name, rule(self.env.unwrapped))
-        self._options = of("option") or None
+        self._options = self._given(values, "option") or None
         if self._world.set_task:
             self._world.set_task(self.env, values)
         self.check(values)
+
+    def make_room(self, values: Values) -> None:
+        """Close what is here if the task needs one that is made with other arguments."""
+        if self._arguments != self._given(values, "argument"):
+            self.close()
+
+    def _given(self, values: Values, kind: str) -> dict[str, Any]:
+        """The parameters that reach the environment in one way, by what they are called there."""
+        return {way.name: values[name] for name, way in self._world.ways.items() if way.kind == kind}
 
     def check(self, values: Values) -> None:
         """Do the attributes still have these values?"""
@@ -163,6 +172,7 @@ class TaskEnv:
         """Close what there is."""
         if self.env is not None:
             self.env.close()
+        self.env, self._arguments = None, None  # type: ignore[assignment]
 
 
 class EnvList:
@@ -184,10 +194,14 @@ class EnvList:
 
     def begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray, keys: Key | None) -> PyTree:
         """See `Envs`."""
-        for index in np.flatnonzero(born):
-            values = self._world.values(rows_of(tasks, int(index)))
+        which = np.flatnonzero(born).tolist()
+        for index in which:
+            values = self._world.values(rows_of(tasks, index))
             self._born[index] = values, int(seeds[index])
-            self._obs[index] = self._alive(int(index), self._first)[0]
+            with suppress(Exception):  # which comes again below, and is dealt with there
+                self._envs[index].make_room(values)  # all of them first: a world may give on what one lets go of
+        for index in which:
+            self._obs[index] = self._alive(index, self._first)[0]
         return batched(self._space, self._obs)
 
     def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
