@@ -38,7 +38,7 @@ class FamilyEnvs:
         self.tasks, self.state, self.obs = now
         return jax.tree.map(np.asarray, self.obs)
 
-    def send(self, action, keys, *, cut):
+    def send(self, action, keys, *, cut, final=None):
         self.state, outcome = self.step(keys, self.state, action, self.tasks, cut=cut)
         self.obs = outcome.obs
         self.outcome = jax.tree.map(np.asarray, outcome)

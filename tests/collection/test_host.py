@@ -14,6 +14,7 @@ from rl_meta.collection.device import device_collector
 from rl_meta.collection.host import HostLives, host_collector
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import draw_tasks
+from rl_meta.tasks.distributions import Uniform
 from rl_meta.tasks.gymnasium_env import GymnasiumFamily
 from rl_meta.tasks.probes import AimAt, Countdown, OneArmPays
 
@@ -71,6 +72,41 @@ def test_host_and_device_live_the_same_lifetimes(method, family, shape, overlaps
     on_host = lives_of(host_collector, algorithm.adapter, params, Hosted(family, overlaps), shape, 3)
     on_device = lives_of(device_collector, algorithm.adapter, params, family, shape, 3)
     assert_agree(on_host, on_device)
+
+
+class Counted(gymnasium.Env):
+    """Its episodes have three steps, or end with the first action that is 1."""
+
+    observation_space = spaces.Box(0, 9, (1,))
+    action_space = spaces.Discrete(2)
+    resets = 0
+
+    def __init__(self, mark=0.0):
+        self.mark = mark
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        type(self).resets += 1
+        return np.full(1, self.mark, np.float32), {}
+
+    def step(self, action):
+        return np.full(1, self.mark, np.float32), 1.0, action == 1, False, {}
+
+
+@pytest.mark.parametrize("segment", [None, 1])
+def test_no_episode_begins_after_the_last_one(segment):
+    family = GymnasiumFamily(Counted, vary={"mark": Uniform(0, 9)}, max_steps=3)
+    algorithm = MEMORY.build(family, 3)
+    params = jax.jit(algorithm.init)(jax.random.key(2)).params
+    shape = Shape(2, 1, 3, segment=segment, restart=False)
+    collector, tasks = host_collector(algorithm.adapter, family, shape), drawn(family, jax.random.key(1), 4)
+    Counted.resets, began = 0, 4
+    live = collector.begin(jax.random.key(0), params, tasks)
+    for call in range(shape.stages // shape.stages_per_call):
+        live, lived = collector.collect(jax.random.key(call), params, live, tasks)
+        ended = np.asarray(lived.steps.terminated | lived.steps.truncated)
+        began += ended.sum()
+    assert Counted.resets == began - ended[:, -1, :, -1].sum()
 
 
 class Mortal(gymnasium.Env):

@@ -112,14 +112,14 @@ class Seeing(gymnasium.Env):
 
 
 def seeing(workers):
-    """Outcomes of steps with different actions, the last of them cutting all episodes."""
+    """Outcomes of steps with different actions, the last of them cutting all episodes, and ending some lifetimes."""
     family = GymnasiumFamily(Seeing, vary={"mark": Uniform(0, 9)}, max_steps=3, workers=workers)
     tasks = jax.tree.map(np.asarray, draw_tasks(family, jax.random.key(0), COUNT))
     envs = family.make_envs(COUNT)
     found = [envs.begin(np.ones(COUNT, bool), tasks, np.arange(COUNT, dtype=np.uint32), None)]
     actions = np.random.default_rng(0).uniform(-1, 1, (6, COUNT, 2)).astype(np.float32)
     for number, action in enumerate(actions):
-        envs.send(action, None, cut=number == 5)
+        envs.send(action, None, cut=number == 5, final=np.arange(COUNT) % 2 == 0 if number == 5 else None)
         found.append(envs.receive())
     envs.close()
     return found

@@ -61,10 +61,10 @@ class Fragile(HostedArms):
 
 
 class FragileEnvs(FamilyEnvs):
-    def send(self, action, keys, *, cut):
+    def send(self, action, keys, *, cut, final=None):
         if Path(os.environ["TRAP"]).exists():
             os.kill(os.getpid(), signal.SIGKILL)
-        super().send(action, keys, cut=cut)
+        super().send(action, keys, cut=cut, final=final)
 
 
 def test_collectors_that_die_again_and_again_end_the_run_with_its_last_state_kept(tmp_path, monkeypatch):

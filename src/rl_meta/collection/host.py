@@ -186,18 +186,19 @@ class _Part:
         return fresh if live is None or born.all() else select(jnp.asarray(born), fresh, live)
 
     def live_on(self, params: PyTree, live: Live) -> Generator[None, None, Any]:
-        """A segment. Pauses whenever another part may use the time; returns what `HostLives._live_on` does."""
+        """A segment. Pauses while its environments are stepped; returns what `HostLives._live_on` does."""
         adapted, memory, inputs = live.adapted, live.memory, live.inputs
         stages, told, lost = [], [], np.zeros((self.tasks, self.shape.copies), bool)
         for number in range(self.shape.stages_per_call):
             keys, key_learn = self.agent.keys(live.key, live.stage + number)
+            over = np.repeat(np.asarray(live.stage) + number + 1 >= self.shape.stages, self.shape.copies)
             steps, measured = [], []
             for time in range(self.shape.steps):
                 memory, action, extras, done_to = self.agent.act(keys, np.int32(time), params, adapted, memory, inputs)
-                yield
                 given = keys[:, :, time, 1:].reshape(-1, 2) if self.envs.wants_keys else None
                 last = time == self.shape.steps - 1
-                self.envs.send(np.asarray(done_to), given, cut=last and self.shape.restart)
+                cut, final = last and self.shape.restart, over if last else None
+                self.envs.send(np.asarray(done_to), given, cut=cut, final=final)
                 yield
                 outcome = self._by_task(self.envs.receive())
                 lost |= False if outcome.lost is None else outcome.lost

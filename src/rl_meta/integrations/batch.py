@@ -85,7 +85,7 @@ class DeviceEnvs:
         self._batch = fresh if self._batch is None else select(jnp.asarray(born), fresh, self._batch)
         return jax.tree.map(np.asarray, self._batch.obs)
 
-    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:  # noqa: ARG002
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool, final: np.ndarray | None = None) -> None:  # noqa: ARG002
         """See `Envs`."""
         self._batch, outcome = self._step(self._batch, jnp.asarray(action), cut=cut)
         self._outcome = outcome

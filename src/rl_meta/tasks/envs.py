@@ -14,7 +14,8 @@ class Outcome(NamedTuple):
     """What a step of B environments led to; NumPy arrays. The end of an episode has been followed by a reset."""
 
     obs: PyTree
-    """[B, ...] What the agents see next: where an episode ended, the first observation of the following one."""
+    """[B, ...] What the agents see next: where an episode ended, the first observation of the following one, unless the
+    lifetime has ended too."""
     next_obs: PyTree
     """[B, ...] Before any reset."""
     reward: np.ndarray
@@ -46,13 +47,15 @@ class Envs(Protocol):
             keys: [B]
         """
 
-    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool, final: np.ndarray | None = None) -> None:
         """Start a step.
 
         Args:
             action: [B, ...] in the action space.
             keys: [B, 2] of the step and of the reset that may follow it.
             cut: truncate every episode after this step.
+            final: [B] bool, whose lifetime ends with this step: nothing that follows it there is of use, so that a
+                reset may be left out. None: no one's.
         """
 
     def receive(self) -> Outcome:

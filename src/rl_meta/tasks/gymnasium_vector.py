@@ -62,7 +62,7 @@ class VectorEnvs:
         """Reset some; Gymnasium takes the mask out of the options that it is given."""
         return _typed(self._envs.reset(seed=seeds, options={"reset_mask": mask.copy()})[0])
 
-    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool, final: np.ndarray | None = None) -> None:
         """See `Envs`."""
         self._sent = np.array(action, self._envs.single_action_space.dtype), cut
 

@@ -190,7 +190,7 @@ class EnvList:
         self._born: list[tuple[Any, int]] = [({}, 0)] * count
         self._deaths = np.zeros(count, int)
         self._died = np.zeros(count, bool)  # in the episode that it is in
-        self._sent: tuple[np.ndarray, bool] | None = None
+        self._sent: tuple[np.ndarray, bool, np.ndarray] | None = None
 
     def begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray, keys: Key | None) -> PyTree:
         """See `Envs`."""
@@ -204,13 +204,13 @@ class EnvList:
             self._obs[index] = self._alive(index, self._first)[0]
         return batched(self._space, self._obs)
 
-    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool, final: np.ndarray | None = None) -> None:
         """See `Envs`."""
-        self._sent = action, cut
+        self._sent = action, cut, np.zeros(len(action), bool) if final is None else final
 
     def receive(self) -> Outcome:
         """See `Envs`."""
-        action, cut = self._sent  # type: ignore[misc]
+        action, cut, final = self._sent  # type: ignore[misc]
         after: list[Any] = []
         rewards, ended, stopped, over, lost = [], [], [], [], []
         measured = np.zeros((len(self._world.measures), len(self._envs)), np.float32)
@@ -226,7 +226,7 @@ class EnvList:
             rewards.append(reward)
             ended.append(terminated)
             stopped.append((truncated or cut) and not terminated)
-            if terminated or truncated or cut:
+            if (terminated or truncated or cut) and not final[index]:
                 over.append(index)
         next_obs = batched(self._space, after)
         for index in over:

@@ -43,12 +43,14 @@ class _Steps(NamedTuple):
     """[B, ...] Written by `send`."""
     cut: np.ndarray
     """[] bool, written by `send`."""
+    final: np.ndarray
+    """[B] bool, written by `send`."""
     outcome: Outcome
     """[B, ...] Written by the workers; `lost` is always there."""
 
-    def rows(self, part: slice) -> tuple[np.ndarray, Outcome]:
-        """The actions and outcomes of some of the environments."""
-        return self.action[part], jax.tree.map(lambda x: x[part], self.outcome)
+    def rows(self, part: slice) -> tuple[np.ndarray, np.ndarray, Outcome]:
+        """The actions, whether they are the final ones, and the outcomes of some of the environments."""
+        return self.action[part], self.final[part], jax.tree.map(lambda x: x[part], self.outcome)
 
 
 class WorkerEnvs:
@@ -86,12 +88,13 @@ class WorkerEnvs:
         self._obs = jax.tree.map(lambda *x: np.concatenate(x), *[worker.begun() for worker in self._workers])
         return self._obs
 
-    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool, final: np.ndarray | None = None) -> None:
         """See `Envs`."""
         if self._steps is None:  # what steps look like is known from the first one on
             self._steps = arrays_in(self._file.fileno(), _layout(action, self._obs, self._measures))
         np.copyto(self._steps.action, action)
         np.copyto(self._steps.cut, cut)
+        np.copyto(self._steps.final, final is not None and final)
         for worker in self._workers:
             worker.ask_step(self._steps)
 
@@ -113,7 +116,9 @@ class WorkerEnvs:
 
 def _layout(action: np.ndarray, obs: PyTree, measures: Sequence[str]) -> _Steps:
     """Of steps with such actions and observations."""
-    return layout_of(_Steps(action, np.zeros((), bool), _nothing(obs, len(action), measures)))
+    return layout_of(
+        _Steps(action, np.zeros((), bool), np.zeros(len(action), bool), _nothing(obs, len(action), measures))
+    )
 
 
 def _nothing(obs: PyTree, count: int, measures: Sequence[str]) -> Outcome:
@@ -181,7 +186,7 @@ class _Worker:
             self._answer(self._patience)
         except _DiedError as error:
             obs = self._again(error)
-            write(steps.rows(self.part)[1], _nothing(obs, self._count, list(steps.outcome.measured)))
+            write(steps.rows(self.part)[-1], _nothing(obs, self._count, list(steps.outcome.measured)))
 
     def _answer(self, seconds: float) -> Any:
         """None where all there is to say is written into the shared memory."""
@@ -258,12 +263,12 @@ class _Served:
             return cloudpickle.dumps(("begun", self._envs.begin(born, tasks, seeds, None)))
         layout, part = words
         steps: _Steps = arrays_in(self._memory, layout)
-        self._cut, (self._action, self._outcome) = steps.cut, steps.rows(part)
+        self._cut, (self._action, self._final, self._outcome) = steps.cut, steps.rows(part)
         return self.step()
 
     def step(self) -> bytes:
         """As is written; then what came of it is. Environments may keep an action, so they are given a copy."""
-        self._envs.send(self._action.copy(), None, cut=bool(self._cut))
+        self._envs.send(self._action.copy(), None, cut=bool(self._cut), final=self._final)
         outcome = self._envs.receive()
         none = np.zeros(len(outcome.reward), bool)
         write(self._outcome, outcome._replace(lost=none) if outcome.lost is None else outcome)

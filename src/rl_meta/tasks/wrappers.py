@@ -136,9 +136,9 @@ class _RevealingEnvs:
         self._tasks = tasks if self._tasks is None else jax.tree.map(chosen, tasks, self._tasks)
         return self._shown(self._envs.begin(born, tasks, seeds, keys))
 
-    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool) -> None:
+    def send(self, action: np.ndarray, keys: Key | None, *, cut: bool, final: np.ndarray | None = None) -> None:
         """See `Envs`."""
-        self._envs.send(action, keys, cut=cut)
+        self._envs.send(action, keys, cut=cut, final=final)
 
     def receive(self) -> Outcome:
         """See `Envs`."""
