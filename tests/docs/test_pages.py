@@ -44,8 +44,9 @@ NEEDS = {
     "stable-baselines3.md": "sb3_contrib",
     "tuning.md": "ray",
     "rllib.md": "ray.rllib",
+    "export.md": "onnxruntime",
 }
-"""Packages that a page's code imports and the fast suite does not install."""
+"""Packages that a page's code imports, if it is tested with those of other frameworks."""
 ON_RAY = (
     pytest.mark.frameworks,
     pytest.mark.xdist_group("ray"),

@@ -13,16 +13,15 @@ from exported import CLOSE, actions_of_both, exported, made
 
 from rl_meta.exporting.client import Agent
 
+pytestmark = pytest.mark.frameworks
 onnxruntime = pytest.importorskip("onnxruntime")
 DISCRETE = (
     "hypernetwork",
     "maml",
     "multitask",
     "oracle",
-    "promp",
     "reptile",
     "rl2",
-    "scratch",
     "transformer",
     "varibad",
 )
