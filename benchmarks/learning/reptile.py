@@ -53,7 +53,7 @@ INNER = {"learning_rate": 3e-3, "epochs": 8, "discount": 0.95}
 EXPERIMENTS = {
     "reptile-cartpole": Experiment(CartPole(), Reptile(), 2_000_000, 190.0, 60),
     "reptile-cartpole-fixed-push": Experiment(CartPole(hide_direction=False), Reptile(), 2_000_000, 190.0, 60),
-    "reptile-pendulum": Experiment(Pendulum(), Reptile(improvements=16, **INNER), 2_000_000, -350.0, 80),
+    "reptile-pendulum": Experiment(Pendulum(), Reptile(improvements=16, **INNER), 8_000_000, -350.0, 80),
 }
 PPO = ("learning_rate", "epochs", "discount", "trace", "hidden", "copies", "rollout_steps")
 """Settings that all have in common."""

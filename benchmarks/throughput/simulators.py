@@ -6,13 +6,16 @@
 Meta-World's ML10 and MuJoCo's half-cheetah, 20 tasks at a time, in two worker processes. Bare stepping is that of the
 same environments with random actions; learning is the compiled update alone, on lifetimes that were lived before. A
 round measures each of them once, so that noise of the machine hits all alike; numbers are medians over rounds. The
-ratio is the iteration's time over the sum of both. A peer of ML10, metaworld-algorithms, was measured at 533 steps per
-second and 4.7 GB on a machine like that of the recorded results.
+ratio is the iteration's time over the sum of both. Memory is that of iterations alone, in a process of its own. A
+peer of ML10, metaworld-algorithms, was measured at 533 steps per second and 4.7 GB on a machine like that of the
+recorded results.
 """
 
 import argparse
 import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,8 +100,18 @@ def peak_memory_mb() -> int:
     return round(sum(int(line.split()[1]) for lines in status for line in lines if line.startswith("VmHWM")) / 1024)
 
 
-def measured(family: Simulated, rounds: int) -> dict[str, Any]:
+def memory_of_iterations(name: str) -> int:
+    """`peak_memory_mb` after some of them."""
+    work = iteration(RunConfig(FAMILIES[name], METHOD), FAMILIES[name])
+    for _ in range(WARM_UP):
+        work()
+    return peak_memory_mb()
+
+
+def measured(name: str, rounds: int) -> dict[str, Any]:
     """Seconds of each, and what follows from them."""
+    in_its_own = subprocess.run([sys.executable, __file__, "--memory-of", name], check=True, capture_output=True)
+    family = FAMILIES[name]
     config = RunConfig(family, METHOD)
     works = {
         "iteration": iteration(config, family),
@@ -121,7 +134,7 @@ def measured(family: Simulated, rounds: int) -> dict[str, Any]:
         "ratio": round(middle["iteration"] / (middle["bare_stepping"] + middle["learning"]), 3),
         "ratio_by_round": [round(one, 3) for one in by_round],
         "seconds": seconds,
-        "peak_memory_mb": peak_memory_mb(),
+        "peak_memory_mb": int(in_its_own.stdout),
         "tasks": TASKS,
         "workers": WORKERS,
         "machine": machine(),
@@ -133,10 +146,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=tuple(FAMILIES))
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory-of", choices=tuple(FAMILIES), help="print that alone, MiB")
     options = parser.parse_args()
+    if options.memory_of:
+        print(memory_of_iterations(options.memory_of))
+        return
     results = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
     for name in [options.only] if options.only else FAMILIES:
-        results[name] = measured(FAMILIES[name], options.rounds)
+        results[name] = measured(name, options.rounds)
         print(
             name, {key: value for key, value in results[name].items() if key not in ("seconds", "machine")}, flush=True
         )
