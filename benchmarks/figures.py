@@ -71,7 +71,8 @@ def steps_in_the_task(result: dict[str, Any], path: Path) -> None:
         axes.plot(at, curve.mean(0), color=colour, linewidth=2.2)
         labels.append(Label(name, at[-1], curve.mean(0)[-1], colour, bold=True))
         shapes.append(np.stack([at, curve.mean(0)], 1))
-    axes.axhline(result["return"], color=COLOURS["muted"], linewidth=1.1, linestyle=(0, (4, 3)))
+    for target in result["returns"]:
+        axes.axhline(target, color=COLOURS["muted"], linewidth=1.1, linestyle=(0, (4, 3)))
     axes.margins(y=0.15)
     axes.set_xlabel("environment steps in the task")
     headline(figure, axes, f"PPO from three starts: return, {result['tasks']:,} unseen tasks", 10.5)
