@@ -28,8 +28,8 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not learning and not frameworks' -q
 	$(MAKE) frameworks
 
-# The tests against Stable-Baselines3, PyTorch, TensorFlow, ONNX, Ray and EnvPool, in an environment of their own (4 GB).
-# Those that start a Ray run one after the other.
+# The tests against Stable-Baselines3, PyTorch, TensorFlow, ONNX, Ray, EnvPool and FastAPI, in an environment of their
+# own (4 GB). Those that start a Ray run one after the other.
 frameworks: $(FRAMEWORKS)/.installed
 	$(FRAMEWORKS)/bin/python -m pytest -n 2 --dist loadgroup -m 'frameworks and not learning' -q \
 	  $$(grep -rl --include='test_*.py' mark.frameworks tests)

@@ -45,6 +45,8 @@ NEEDS = {
     "tuning.md": "ray",
     "rllib.md": "ray.rllib",
     "export.md": "onnxruntime",
+    "serving.md": "fastapi",
+    "cluster.md": "ray",
 }
 """Packages that a page's code imports, if it is tested with those of other frameworks."""
 ON_RAY = (

@@ -16,6 +16,8 @@ from rl_meta.collection.agent import Agent
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.pendulum import Pendulum
 
+pytestmark = pytest.mark.frameworks
+pytest.importorskip("fastapi")
 ROUNDING = 1e-4
 """One program, compiled for one life and for several; learned from, it grows."""
 METHODS = {

@@ -19,6 +19,7 @@ from rl_meta.errors import UserError
 from rl_meta.tasks.probes import OneArmPays
 from rl_meta.training.metrics import read_lines
 
+pytestmark = pytest.mark.frameworks  # with the collectors that Ray starts, for they take long
 ROUNDING = 1e-3
 """Of float32 sums in another order, in four updates."""
 METHOD = RL2(memory=8, encoder=(8,), meta_batch_size=4)
