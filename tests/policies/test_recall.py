@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from rl_meta.algorithms.hypernetwork import Hypernetwork
+from rl_meta.algorithms.recurrent_ppo import remembering
 from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.transformer import Transformer
 from rl_meta.axes import tile
 from rl_meta.errors import UserError
 from rl_meta.policies.gru import GRU
-from rl_meta.policies.recall import SHARPNESS, Recall, Recalling
+from rl_meta.policies.normaliser import layout_of_all
+from rl_meta.policies.recall import SHARPNESS, Lookup, Recall, Recalling, Tally
 from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.cartpole import CartPole
+from rl_meta.tasks.dark_room import DarkRoom
 
 ROUNDING = 1e-5
 STATES, OUTCOME, WIDTH, LENGTH, BATCH = 3, 2, 8, 7, 4
@@ -25,9 +29,9 @@ def normal(seed, *shape):
 
 
 def memory(sink=0.0, sharpness=SHARPNESS):
-    recall = Recall(STATES, OUTCOME, WIDTH, LENGTH, key=jax.random.key(0))
-    where = lambda recall: (recall.sink, recall.log_sharpness)
-    return eqx.tree_at(where, recall, (jnp.array(sink), jnp.log(sharpness)))
+    lookup = Lookup(STATES, OUTCOME, WIDTH, key=jax.random.key(0))
+    where = lambda lookup: (lookup.sink, lookup.log_sharpness)
+    return Recall(eqx.tree_at(where, lookup, (jnp.array(sink), jnp.log(sharpness))), LENGTH)
 
 
 def inputs():
@@ -48,7 +52,7 @@ def test_what_is_found_looking_back_is_what_was_found_while_living():
 def test_a_sharp_memory_finds_the_mean_of_what_followed_in_the_same_state():
     recall, xs = memory(sink=-30.0, sharpness=1e4), inputs()
     found = recall.unroll(xs)
-    values = recall.value(xs[..., STATES:])
+    values = recall.lookup.value(xs[..., STATES:])
     for now in range(1, LENGTH):
         after = [then + 1 for then in range(now) if VISITED[then] == VISITED[now]]
         if after:
@@ -57,7 +61,7 @@ def test_a_sharp_memory_finds_the_mean_of_what_followed_in_the_same_state():
 
 def test_what_is_found_is_what_the_formula_says():
     recall, xs = memory(sink=0.3, sharpness=1.7), inputs()
-    places, values = np.asarray(recall.key(xs[..., :STATES])), np.asarray(recall.value(xs[..., STATES:]))
+    places, values = np.asarray(recall.lookup.key(xs[..., :STATES])), np.asarray(recall.lookup.value(xs[..., STATES:]))
     for now in range(LENGTH):
         distances = ((places[now] - places[:now]) ** 2).sum(-1)  # [earlier steps, BATCH]
         weights = np.exp(-1.7 * distances / 2)
@@ -75,6 +79,26 @@ def test_a_later_input_never_changes_what_was_found_before():
     before, after = recall.unroll(xs), recall.unroll(xs.at[4:].add(7.0))
     np.testing.assert_array_equal(before[:4], after[:4])
     assert np.abs(np.asarray(before[4:] - after[4:])).max() > 100 * ROUNDING
+
+
+def test_a_tally_of_numbered_observations_finds_what_the_search_finds():
+    recall, xs = memory(sink=0.3, sharpness=1.7), inputs()
+    tally = Tally(recall.lookup)
+    np.testing.assert_allclose(tally.unroll(xs), recall.unroll(xs), atol=ROUNDING)
+    np.testing.assert_allclose(lived(tally, xs), recall.unroll(xs), atol=ROUNDING)
+    loss = lambda memory: jnp.square(memory.unroll(xs)).sum()
+    for expected, found in zip(*map(jax.tree.leaves, (jax.grad(loss)(recall), jax.grad(loss)(tally))), strict=True):
+        np.testing.assert_allclose(found, expected, atol=10 * ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [(Bandit(arms=2, pulls=10), Tally), (Bandit(arms=2, pulls=4), Recall), (DarkRoom(), Recall), (CartPole(), Recall)],
+)
+def test_observations_are_tallied_where_they_are_numbered_and_come_often(family, kind):
+    make = remembering(RL2(recall=4), family, lambda size_in, key: GRU(size_in, 4, key=key), ())
+    size_in = layout_of_all(family.observation_space, family.action_space)
+    assert type(make(size_in, jax.random.key(0)).recall) is kind
 
 
 def test_what_is_recalled_goes_on_beside_what_the_memory_behind_it_says():

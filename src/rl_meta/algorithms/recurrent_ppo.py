@@ -29,7 +29,7 @@ from rl_meta.policies.layers import functional
 from rl_meta.policies.layout import Layout
 from rl_meta.policies.memory import Encoded, MakeCore, MakeMemory
 from rl_meta.policies.normaliser import Normaliser, layout_of_all, layout_of_outcome
-from rl_meta.policies.recall import Recall, Recalling
+from rl_meta.policies.recall import WORTH_TALLYING, Lookup, Recall, Recalling, Tally
 from rl_meta.policies.spaces import distribution, head_sizes, layout
 from rl_meta.settings import BonusWeight, Count
 from rl_meta.tasks.base import Family
@@ -145,13 +145,15 @@ def remembering(settings: LifetimePPO, family: Family, make_core: MakeCore, enco
     width = settings.recall
     if width is None:
         return encoded
-    shape = settings.shape(family)
+    shape, states = settings.shape(family), family.observation_space
+    steps = shape.stages * shape.steps
+    often = isinstance(states, spaces.Discrete) and int(states.n) * WORTH_TALLYING <= steps
     seen, outcome = layout(family.observation_space), layout_of_outcome(family.observation_space, family.action_space)
 
     def recalling(size_in: Layout, key: Key) -> Recalling:
         key_recall, key_memory = jax.random.split(key)
-        recall = Recall(seen, outcome, width, shape.stages * shape.steps, key=key_recall)
-        return Recalling(recall, encoded, key=key_memory)
+        lookup = Lookup(seen, outcome, width, key=key_recall)
+        return Recalling(Tally(lookup) if often else Recall(lookup, steps), encoded, key=key_memory)
 
     return recalling
 
