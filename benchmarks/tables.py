@@ -139,6 +139,7 @@ def speed_table() -> list[str]:
 
 AXES = {
     "method": "method",
+    "learned": "settings that learned",
     "order": "gradients",
     "meta_batch_size": "tasks",
     "copies": "trajectories per task",
