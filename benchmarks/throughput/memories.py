@@ -3,9 +3,9 @@
     python benchmarks/throughput/memories.py
 
 Four episodes of 15 steps, a GRU of 64 units: with other settings as by default, and with those of the learning results
-in benchmarks/learning/grid_navigation.py (like its authors, VariBAD predicts rewards alone there). The code published with
-VariBAD (github.com/lmzintgraf/varibad) is no package that could be installed beside; on a machine like that of the
-recorded results it was measured at 660 steps per second for RL² and 700 for VariBAD.
+in benchmarks/learning/grid_navigation.py (like its authors, VariBAD predicts rewards alone there). The code published
+with VariBAD (github.com/lmzintgraf/varibad) is no package that could be installed beside; on a machine like that of
+the recorded results it was measured at 660 steps per second for RL² and 700 for VariBAD.
 """
 
 import sys

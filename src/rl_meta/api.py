@@ -21,7 +21,7 @@ from rl_meta.integrations.foreign import ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of, library_of
 from rl_meta.integrations.networks import network_of
 from rl_meta.serving.settings import ServeSettings
-from rl_meta.settings import check_settings, to_plain
+from rl_meta.settings import to_plain
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig, read_config
@@ -31,6 +31,7 @@ from rl_meta.tuning.searching import resume_tuning, tune
 from rl_meta.types import PyTree
 
 __all__ = [
+    "Cluster",
     "aggregate",
     "evaluate",
     "export",
@@ -55,11 +56,7 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
     seed: int = RunConfig.seed,
     seeds: int = RunConfig.seeds,
     initial: Any = None,
-    collectors: int = 0,
-    ray: str | None = None,
-    collector_cpus: float = Cluster.cpus,
-    collector_gpus: float = Cluster.gpus,
-    learner_devices: int = Cluster.learner_devices,
+    cluster: Cluster | None = None,
     report: Report = lambda line: None,
 ) -> Path:
     """Meta-train a method on a family.
@@ -73,11 +70,8 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
         seeds: how many seeds to train at once.
         initial: a network to begin with, in place of a drawn one: `sb3:PPO:model.zip`, a torch.nn.Sequential or a Keras
             Sequential (see `integrations.networks`). The method's network takes its form.
-        collectors: how many other processes live the lifetimes; 0: this one does.
-        ray: whose actors they are: the address of a Ray cluster, `auto`, or `local`. None: processes of this machine.
-        collector_cpus: of Ray's, per collector.
-        collector_gpus: of Ray's, per collector.
-        learner_devices: over how many of this machine's devices an update is spread, where there are collectors.
+        cluster: who lives the lifetimes, such as `Cluster(4)` (processes of this machine) or `Cluster(64, ray="auto")`;
+            None: this process does.
         report: called with every line of metrics.
 
     Returns:
@@ -90,20 +84,8 @@ def train(  # noqa: PLR0913 (all of them are the caller's to choose)
     if network is not None:
         made = network.shape(made)
     config = RunConfig(families.make(family), made, steps=steps, seed=seed, seeds=seeds)
-    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus, learner_devices)
     train_run(config, Path(out), initial=network, cluster=cluster, report=report)
     return Path(out)
-
-
-def _cluster(count: int, ray: str | None, *how: float, name: str = "collectors") -> Cluster | None:
-    """Who does the work; None: this process. how: the other fields of `Cluster`."""
-    if count:
-        cluster = Cluster(count, ray, *how)  # type: ignore[arg-type]
-        check_settings(cluster)
-        return cluster
-    if ray is not None:
-        raise UserError(f"Ray at {ray!r} needs to be told for how many {name}: --{name} N")
-    return None
 
 
 def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
@@ -116,8 +98,7 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
     seed: int = 0,
     n_envs: int = 8,
     settings: dict[str, Any] | None = None,
-    workers: int = 0,
-    ray: str | None = None,
+    cluster: Cluster | None = None,
     report: Report = lambda line: None,
 ) -> Path:
     """Meta-train a learner of another library by aggregation.
@@ -131,8 +112,7 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
         seed: decides all randomness.
         n_envs: environments in a task.
         settings: of the learner, as its library calls them.
-        workers: how many other processes learn in the tasks side by side; 0: this one does, one after the other.
-        ray: whose actors they are: the address of a Ray cluster, `auto`, or `local`. None: processes of this machine.
+        cluster: who learns in the tasks, side by side, such as `Cluster(4)`; None: this process, one after the other.
         report: called with a line of metrics per iteration.
 
     Returns:
@@ -150,34 +130,28 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
     }
     outer, model = method or ForeignReptile(), library_of(learner).model
     how: dict[str, Any] = {"steps": steps, "seed": seed, "model": model, "about": about, "report": report}
-    cluster = _cluster(workers, ray, name="workers")
     if cluster is None:
         return meta_train(begun, made, outer, out=Path(out), **how)
     with closing(crew_of(cluster, partial(lessons_of, make))) as crew:
         return meta_train(begun, made, outer, out=Path(out), crew=crew, **how)
 
 
-def resume(  # noqa: PLR0913 (all of them are the caller's to choose)
+def resume(
     run: str | Path,
     *,
-    collectors: int = 0,
-    ray: str | None = None,
-    collector_cpus: float = Cluster.cpus,
-    collector_gpus: float = Cluster.gpus,
-    learner_devices: int = Cluster.learner_devices,
+    cluster: Cluster | None = None,
     report: Report = lambda line: None,
     family: Family | None = None,
     method: Method | None = None,
 ) -> Path:
     """Continue a run that was stopped, to the same numbers as if it had not been.
 
-    A family or method of your own has to be given again: nothing is imported because a file says so. Whether there are
-    collectors, and how many, is said again too: as many as before for the same numbers bit for bit.
+    A family or method of your own has to be given again: nothing is imported because a file says so. The cluster, if
+    there is one, is said again too: with as many collectors as before for the same numbers bit for bit.
     """
     if (Path(run) / PROVENANCE).exists():
         raise UserError(f"{run} is merged from other runs: it has no optimiser and no lifetimes to go on with")
     config = read_config(Path(run) / "config.json", family=family, method=method)
-    cluster = _cluster(collectors, ray, collector_cpus, collector_gpus, learner_devices)
     train_run(config, Path(run), cluster=cluster, report=report)
     return Path(run)
 

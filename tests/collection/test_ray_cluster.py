@@ -90,14 +90,16 @@ def test_an_address_where_no_cluster_is_is_refused(tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match=r"answers at '127\.0\.0\.1:1': start one with `ray start --head`.*\(nobody answers\)"
     ):
-        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, collectors=1, ray="127.0.0.1:1")
+        rl_meta.train(
+            OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, cluster=rl_meta.Cluster(1, "127.0.0.1:1")
+        )
 
 
 def test_a_cluster_without_room_says_what_it_has(nodes, tmp_path, monkeypatch):
     nodes.leave(0)
     monkeypatch.setattr(crew, "NOBODY_SECONDS", 1.0)
     with pytest.raises(UserError, match="no worker has started within 1 seconds: the cluster has 0 of 0 CPUs free"):
-        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, collectors=1, ray="auto")
+        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, cluster=rl_meta.Cluster(1, "auto"))
 
 
 class ComingAndGoing:
@@ -119,9 +121,9 @@ class ComingAndGoing:
 @pytest.mark.parametrize("family", [OneArmPays(), HostedArms()], ids=["device", "host"])
 def test_nodes_may_come_and_go_and_no_number_changes(family, nodes, tmp_path):
     nodes.leave(1)
-    options, changing = {"steps": STEPS, "collectors": 2}, ComingAndGoing(nodes)
-    moved = rl_meta.train(family, METHOD, out=tmp_path / "moved", ray="auto", report=changing, **options)
-    still = rl_meta.train(family, METHOD, out=tmp_path / "still", **options)
+    there, here, changing = rl_meta.Cluster(2, "auto"), rl_meta.Cluster(2), ComingAndGoing(nodes)
+    moved = rl_meta.train(family, METHOD, out=tmp_path / "moved", steps=STEPS, cluster=there, report=changing)
+    still = rl_meta.train(family, METHOD, out=tmp_path / "still", steps=STEPS, cluster=here)
     told = read_lines(moved / "metrics.jsonl")
     assert changing.seen[:2] == [1.0, 1.0]
     assert max(changing.seen) == 2.0
@@ -138,11 +140,11 @@ def test_a_run_that_is_stopped_resumes_on_the_cluster_to_the_same_numbers(nodes,
             signal.raise_signal(signal.SIGINT)
 
     nodes.leave(1)
-    options = {"collectors": 1, "ray": "auto"}
-    whole = rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "whole", steps=STEPS, **options)
+    one = rl_meta.Cluster(1, "auto")
+    whole = rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "whole", steps=STEPS, cluster=one)
     with pytest.raises(KeyboardInterrupt):
-        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "cut", steps=STEPS, report=interrupt, **options)
-    rl_meta.resume(tmp_path / "cut", family=OneArmPays(), **options)
+        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "cut", steps=STEPS, cluster=one, report=interrupt)
+    rl_meta.resume(tmp_path / "cut", family=OneArmPays(), cluster=one)
     assert_same_state(tmp_path / "cut", whole)
 
 

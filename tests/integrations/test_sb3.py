@@ -280,7 +280,9 @@ def test_tasks_are_learned_the_same_on_workers_as_one_after_the_other(name, tmp_
     method, settings = ForeignReptile(meta_batch_size=3, task_steps=64), {"policy_kwargs": {"net_arch": [8]}}
     how = {"steps": 300, "n_envs": 2, "settings": {**FAST[name], **settings}}
     alone = rl_meta.train_learner(family, f"sb3:{name}", method, out=tmp_path / "alone", **how)
-    side = rl_meta.train_learner(family, f"sb3:{name}", method, out=tmp_path / "side", workers=2, **how)
+    side = rl_meta.train_learner(
+        family, f"sb3:{name}", method, out=tmp_path / "side", cluster=rl_meta.Cluster(2), **how
+    )
     ours, theirs = (ALGORITHMS[name].load(run / "model.zip").policy.state_dict() for run in (side, alone))
     for part, x in ours.items():
         np.testing.assert_array_equal(x, theirs[part], err_msg=part)

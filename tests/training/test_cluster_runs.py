@@ -41,7 +41,7 @@ def test_one_process_goes_on_to_the_same_numbers_where_collectors_stopped(tmp_pa
     whole = rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "whole", steps=STEPS)
     cut = tmp_path / "cut"
     with pytest.raises(KeyboardInterrupt):
-        rl_meta.train(OneArmPays(), METHOD, out=cut, steps=STEPS, collectors=2, report=interrupt)
+        rl_meta.train(OneArmPays(), METHOD, out=cut, steps=STEPS, cluster=rl_meta.Cluster(2), report=interrupt)
     line = read_lines(cut / "metrics.jsonl")[-1]
     assert (line["iteration"], line["collectors"]) == (2, [2.0])
     assert line["collector_deaths"] == line["parts_lived_again"] == line["lost_lifetimes"] == [0.0]
@@ -74,20 +74,20 @@ def test_collectors_that_die_again_and_again_end_the_run_with_its_last_state_kep
     trap = lambda line: (tmp_path / "trap").touch() if line["iteration"] == 2 else None
     run = tmp_path / "run"
     with pytest.raises(UserError, match="workers died 2 times in a row, the last one so: its process ended with"):
-        rl_meta.train(Fragile(), METHOD, out=run, steps=STEPS, collectors=1, report=trap)
+        rl_meta.train(Fragile(), METHOD, out=run, steps=STEPS, cluster=rl_meta.Cluster(1), report=trap)
     assert newest(run)[".iteration"].tolist() == [2]
 
 
 def test_segments_of_lifetimes_on_the_host_are_refused_before_training(tmp_path):
     method = RL2(meta_batch_size=4, lifetime_episodes=2, segment_episodes=1)
     with pytest.raises(UserError, match="train without segment_episodes, or without collectors"):
-        rl_meta.train(HostedArms(), method, out=tmp_path / "run", steps=STEPS, collectors=2)
+        rl_meta.train(HostedArms(), method, out=tmp_path / "run", steps=STEPS, cluster=rl_meta.Cluster(2))
     assert not (tmp_path / "run").exists()
 
 
 def test_more_collectors_than_tasks_are_refused(tmp_path):
     with pytest.raises(UserError, match="5 collectors have 4 tasks to share: give fewer collectors"):
-        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, collectors=5)
+        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, cluster=rl_meta.Cluster(5))
 
 
 def test_ray_without_collectors_is_refused(tmp_path, capsys):
@@ -100,4 +100,4 @@ def test_ray_without_collectors_is_refused(tmp_path, capsys):
 def test_where_ray_is_missing_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rl_meta.collection.ray_actors", None)
     with pytest.raises(UserError, match=r"pip install 'rl-meta\[ray\]'"):
-        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, collectors=2, ray="local")
+        rl_meta.train(OneArmPays(), METHOD, out=tmp_path / "run", steps=STEPS, cluster=rl_meta.Cluster(2, "local"))

@@ -59,5 +59,7 @@ def test_an_update_on_two_devices_has_the_numbers_of_one():
 def test_devices_that_do_not_fit_are_refused(tasks, devices, said, tmp_path):
     method = RL2(memory=8, encoder=(8,), meta_batch_size=tasks)
     with pytest.raises(UserError, match=said):
-        rl_meta.train(OneArmPays(), method, out=tmp_path / "run", steps=1, collectors=1, learner_devices=devices)
+        rl_meta.train(
+            OneArmPays(), method, out=tmp_path / "run", steps=1, cluster=rl_meta.Cluster(1, learner_devices=devices)
+        )
     assert not (tmp_path / "run").exists()

@@ -21,7 +21,7 @@ from rl_meta.collection.crew import Crew, Make
 from rl_meta.collection.device import device_collector
 from rl_meta.collection.host import HostLives
 from rl_meta.errors import UserError
-from rl_meta.settings import Count, NotNegative, Range
+from rl_meta.settings import Count, NotNegative, Range, check_settings
 from rl_meta.tasks.base import Family, draw_tasks
 from rl_meta.tasks.envs import on_device, on_host
 from rl_meta.types import Key, Lifetimes, Live, PyTree
@@ -31,7 +31,10 @@ Leaves = list[np.ndarray]
 
 @dataclass(frozen=True)
 class Cluster:
-    """Who lives the lifetimes of a run, or does other work. It is no part of a run's configuration."""
+    """Who lives the lifetimes of a run, or does other work. It is no part of a run's configuration.
+
+    Raises `UserError` where a number is out of its range.
+    """
 
     collectors: Count
     """In how many parts the tasks of an iteration are lived, each by one collector."""
@@ -44,6 +47,9 @@ class Cluster:
     """Of Ray's, per collector; at 0 it lives on the processor."""
     learner_devices: Count = 1
     """Over how many of the learner's devices an update is spread."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 class Part(NamedTuple):

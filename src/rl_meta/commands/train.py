@@ -11,6 +11,7 @@ import tyro
 from rl_meta import api
 from rl_meta.collection.cluster import Cluster
 from rl_meta.commands.progress import stoppable, training_bar
+from rl_meta.errors import UserError
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig
 
@@ -39,9 +40,21 @@ CLUSTER = [
 """The options that say who lives the lifetimes."""
 
 
-def _chosen(options: Any) -> dict[str, Any]:
+def cluster_of(count: int, ray: str | None, *how: Any, name: str = "collectors") -> Cluster | None:
+    """Who does the work; None: this process.
+
+    how: the other fields of `Cluster`. name: of the option that says `count`.
+    """
+    if count:
+        return Cluster(count, ray, *how)
+    if ray is not None:
+        raise UserError(f"Ray at {ray!r} needs to be told for how many {name}: --{name} N")
+    return None
+
+
+def _chosen(options: Any) -> Cluster | None:
     """What was chosen of `CLUSTER`."""
-    return {name: getattr(options, name) for name, _, _ in CLUSTER}
+    return cluster_of(*(getattr(options, name) for name, _, _ in CLUSTER))
 
 
 def run(words: list[str]) -> None:
@@ -49,7 +62,7 @@ def run(words: list[str]) -> None:
     if "--resume" in words or any(word.startswith("--resume=") for word in words):
         resumed: Any = tyro.cli(ResumeOptions, args=words, prog="rl-meta train")
         with training_bar() as say:
-            stoppable(lambda: api.resume(resumed.resume, report=say, **_chosen(resumed)), resumed.resume)
+            stoppable(lambda: api.resume(resumed.resume, report=say, cluster=_chosen(resumed)), resumed.resume)
         _say_trained(resumed.resume, as_json=resumed.json)
         return
     if any(word.split("=")[0] == "--learner" for word in words):
@@ -69,8 +82,8 @@ def run(words: list[str]) -> None:
                 seed=options.seed,
                 seeds=options.seeds,
                 initial=options.init_from,
+                cluster=_chosen(options),
                 report=say,
-                **_chosen(options),
             ),
             out,
         )

@@ -11,7 +11,7 @@ import tyro
 
 from rl_meta import api
 from rl_meta.commands.progress import training_bar
-from rl_meta.commands.train import VARY, family_named, free_directory
+from rl_meta.commands.train import VARY, cluster_of, family_named, free_directory
 from rl_meta.errors import UserError
 from rl_meta.integrations.foreign import ForeignReptile
 from rl_meta.integrations.learners import library_of
@@ -35,8 +35,7 @@ def run(words: list[str]) -> None:
             seed=options.seed,
             n_envs=options.n_envs,
             settings=dict(map(_setting, options.set)),
-            workers=options.workers,
-            ray=options.ray,
+            cluster=cluster_of(options.workers, options.ray, name="workers"),
             report=say,
         )
     library = library_of(options.learner)
