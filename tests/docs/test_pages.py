@@ -54,7 +54,10 @@ ON_RAY = (
     pytest.mark.xdist_group("ray"),
     pytest.mark.filterwarnings("ignore"),  # its processes end when it pleases
 )
-MARKS = {name: ON_RAY if package.startswith("ray") else pytest.mark.frameworks for name, package in NEEDS.items()}
+LONG = ("aggregation.md", "runs.md")
+"""Pages whose code takes long, which is run with those."""
+MARKS = dict.fromkeys([*NEEDS, *LONG], pytest.mark.frameworks)
+MARKS |= {name: ON_RAY for name, package in NEEDS.items() if package.startswith("ray")}
 WITH_CODE = [
     pytest.param(name, marks=MARKS.get(name, ()))
     for name, page in zip(NAMES, PAGES, strict=True)
