@@ -51,11 +51,11 @@ class FamilyEnvs:
 
 
 def step(family, keys, state, action, tasks, *, cut):
-    state, next_obs, reward, terminated, truncated = jax.vmap(family.step)(keys[:, 0], state, action, tasks)
+    state, next_obs, reward, terminated, truncated, measured = jax.vmap(family.step)(keys[:, 0], state, action, tasks)
     truncated = (truncated | cut) & ~terminated
     fresh = jax.vmap(family.reset)(keys[:, 1], tasks)
     state, obs = select(terminated | truncated, fresh, (state, next_obs))
-    return state, Outcome(obs, next_obs, reward, terminated, truncated)
+    return state, Outcome(obs, next_obs, reward, terminated, truncated, measured=measured)
 
 
 @dataclass(frozen=True)

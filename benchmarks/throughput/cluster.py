@@ -32,7 +32,7 @@ from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.gymnasium_env import GymnasiumFamily
 from rl_meta.training.config import RunConfig
-from rl_meta.training.loop import improve
+from rl_meta.training.loop import improving
 from rl_meta.training.run import DeviceProgram, program_of, root_keys
 
 RESULTS = Path(__file__).parents[1] / "results" / "cluster.json"
@@ -233,7 +233,7 @@ def updating(state: Any, answer: Leaves) -> Callable[[], Any]:
     collect = device_collector(algorithm.adapter, CONFIG.family, CONFIG.shape).collect
     key, live = jax.random.key(3), state.live
     lifetimes = unpacked(answer, jax.eval_shape(collect, key, state.meta.params, live, live.task)[1])
-    update = jax.jit(partial(improve, algorithm, CONFIG.shape))
+    update = jax.jit(improving(algorithm, CONFIG.shape))
     return lambda: jax.block_until_ready(update(key, state.meta, lifetimes))
 
 

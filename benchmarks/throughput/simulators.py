@@ -31,9 +31,10 @@ from rl_meta.collection.host import HostLives
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.gymnasium_world import Simulated
 from rl_meta.tasks.locomotion import HalfCheetahVelVariBAD
+from rl_meta.tasks.measures import measures_of
 from rl_meta.tasks.metaworld import MetaWorld
 from rl_meta.training.config import RunConfig
-from rl_meta.training.loop import improve
+from rl_meta.training.loop import improving
 from rl_meta.training.program import HostProgram
 from rl_meta.training.run import root_keys
 
@@ -76,8 +77,8 @@ def learning(config: RunConfig, family: Simulated) -> Callable[[], Any]:
     live = lives.begin(jax.random.key(1), meta.params, tasks)
     _, lifetimes = lives.collect(jax.random.key(2), meta.params, live, tasks)
     lives.close()
-    compiled = jax.jit(improve, static_argnums=(0, 1))
-    return lambda: jax.block_until_ready(compiled(algorithm, config.shape, jax.random.key(3), meta, lifetimes))
+    compiled = jax.jit(improving(algorithm, config.shape, measures_of(family)))
+    return lambda: jax.block_until_ready(compiled(jax.random.key(3), meta, lifetimes))
 
 
 def iteration(config: RunConfig, family: Simulated) -> Callable[[], Any]:

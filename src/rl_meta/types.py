@@ -49,6 +49,9 @@ class Step(NamedTuple):
     """bool: the task ended the episode."""
     truncated: Array
     """bool: a time limit or the end of the stage did (never together with `terminated`)."""
+    measured: PyTree = ()
+    """By name, what the family measures beside the reward (`tasks.measures`); `()` where it measures nothing, and where
+    an agent looks: `learn` and `update` are not told."""
 
 
 class Live(NamedTuple):

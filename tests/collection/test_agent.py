@@ -80,7 +80,7 @@ def play(agent, shape, family, task, seed, **how):
         keys, _ = keys_of(key, stage)
         for time in range(shape.steps):
             actions.append(agent.act(np.asarray(obs), **outcome, **how))
-            state, obs, *told = step(keys[0, time, 1], state, actions[-1], task)
+            state, obs, *told, _ = step(keys[0, time, 1], state, actions[-1], task)
             outcome = dict(zip(("reward", "terminated", "truncated"), (x.item() for x in told), strict=True))
             if outcome["terminated"] or outcome["truncated"]:
                 outcome["final_observation"] = np.asarray(obs)

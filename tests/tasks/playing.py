@@ -39,7 +39,7 @@ def play(family, key, task, policy):
         key_act, key_env = jax.random.split(jax.random.fold_in(key_steps, time))
         transition = family.step(key_env, state, policy(key_act, state, time, task), task)
         ends = transition.terminated | transition.truncated
-        return (transition.state, real & ~ends), (*transition[1:], real)
+        return (transition.state, real & ~ends), (*transition[1:5], real)
 
     _, trace = jax.lax.scan(step, (state, jnp.ones((), bool)), jnp.arange(family.horizon))
     return Episode(first_obs, *trace)

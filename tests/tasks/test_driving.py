@@ -204,6 +204,19 @@ def test_running_into_a_car_or_off_the_road_ends_the_episode_and_costs():
         assert (float(after.reward) < -4) == ends
 
 
+def test_what_ended_the_episode_is_measured():
+    state = start(task_of())
+    near = step(state._replace(ahead=state.ahead.at[0, 0].set(3.0)), jnp.zeros(2), task_of()).measured
+    off = step(state._replace(offset=jnp.array(-3.6)), jnp.zeros(2), task_of()).measured
+    on = step(state, jnp.zeros(2), task_of())
+    assert [(float(told["crashed"]), float(told["left_road"])) for told in (near, off, on.measured)] == [
+        (1, 0),
+        (0, 1),
+        (0, 0),
+    ]
+    assert float(on.measured["speed"]) == float(on.state.speed)
+
+
 def test_the_nearest_cars_of_both_lanes_are_seen():
     state = start(task_of())
     state = state._replace(

@@ -77,11 +77,11 @@ def test_a_light_shows_the_quarter_that_pays(quarter):
     family, task = Lights(side=8, horizon=2), LightsTask(jnp.array(quarter))
     state, dark = family.reset(jax.random.key(0), task)
     assert not dark.any()
-    state, obs, reward, _, truncated = family.step(jax.random.key(1), state, jnp.array(quarter), task)
+    state, obs, reward, _, truncated, _ = family.step(jax.random.key(1), state, jnp.array(quarter), task)
     (row, column, _), *more = np.argwhere(np.asarray(obs))
     assert (2 * (row // 4) + column // 4, more) == (quarter, [])
     assert float(reward) == 1
     assert family.observation_space.contains(np.asarray(obs))
     assert not truncated
-    *_, truncated = family.step(jax.random.key(2), state, jnp.array(0), task)
+    *_, truncated, _ = family.step(jax.random.key(2), state, jnp.array(0), task)
     assert truncated

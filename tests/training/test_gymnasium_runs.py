@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import dataclass
 
 import gymnasium
 import numpy as np
@@ -16,7 +17,9 @@ from rl_meta.algorithms.rl2 import RL2
 from rl_meta.errors import UserError
 from rl_meta.tasks.distributions import Uniform
 from rl_meta.tasks.gymnasium_env import GymnasiumFamily
+from rl_meta.tasks.probes import OneArmPays
 from rl_meta.training.config import read_config
+from rl_meta.training.metrics import read_lines
 
 LUCK = 0.15
 """Of 6 pulls in 500 tasks: four standard errors, and what exploring costs."""
@@ -45,6 +48,28 @@ PENDULUM = GymnasiumFamily("Pendulum-v1", vary={"g": Uniform(5, 15), "m": Unifor
 
 def newest(run):
     return load_file(sorted((run / "checkpoints").glob("*"))[-1])
+
+
+@dataclass(frozen=True)
+class TellingArms(OneArmPays):
+    """On the device."""
+
+    measures = ("paid=sum",)
+
+    def step(self, key, state, action, task):
+        made = super().step(key, state, action, task)
+        return made._replace(measured={"paid": made.reward})
+
+
+@pytest.mark.parametrize("family", [ARMS, TellingArms()], ids=["host", "device"])
+def test_what_is_measured_is_in_the_metrics_and_in_the_evaluation(family, tmp_path):
+    method = RL2(memory=4, encoder=(4,), meta_batch_size=4)
+    run = rl_meta.train(family, method, out=tmp_path / "run", steps=1)
+    (line,) = read_lines(run / "metrics.jsonl")
+    assert line["paid"] == line["return"]
+    evaluation = rl_meta.evaluate(run, family=family, tasks=5, baselines=())
+    earned = [row["mean"] for row in evaluation["episodes"]]
+    assert [row["mean"] for row in evaluation["measures"]["paid"]["episodes"]] == pytest.approx(earned)
 
 
 @pytest.mark.learning

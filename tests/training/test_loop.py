@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_meta.algorithms.base import Shape
+from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape
 from rl_meta.algorithms.scratch import Scratch
 from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.base import draw_tasks
-from rl_meta.training.loop import returns, trainer, without_divergence
+from rl_meta.training.loop import improving, measured, returns, trainer, without_divergence
 from rl_meta.types import Array, Inputs, Lifetimes, Live, PyTree, Step
 
 ROUNDING = 1e-5
@@ -40,21 +40,21 @@ def random_lifetimes(seed, *, done=0.3, begun=2):
 
 
 def whole_episodes(lifetimes):
-    """(stage that it began in, return) of every episode that begins and ends in the segment, by plain loops."""
+    """(stage that it began in, rewards) of every episode that begins and ends in the segment, by plain loops."""
     steps, begun = jax.tree.map(np.asarray, lifetimes.steps), np.asarray(lifetimes.start.stage)
     for n in range(N):
         for c in range(C):
-            total, stage = None, None
+            rewards, stage = None, None
             for s in range(S):
                 for t in range(T):
                     at = n, s, c, t
                     if steps.inputs.first[at]:
-                        total, stage = 0.0, begun[n] + s
-                    if total is not None:
-                        total += float(steps.reward[at])
-                    if total is not None and (steps.terminated[at] or steps.truncated[at]):
-                        yield stage, total
-                        total = None
+                        rewards, stage = [], begun[n] + s
+                    if rewards is not None:
+                        rewards.append(float(steps.reward[at]))
+                    if rewards is not None and (steps.terminated[at] or steps.truncated[at]):
+                        yield stage, rewards
+                        rewards = None
 
 
 quick_returns = jax.jit(lambda lifetimes: returns(lifetimes, STAGES))
@@ -63,7 +63,7 @@ quick_returns = jax.jit(lambda lifetimes: returns(lifetimes, STAGES))
 @pytest.mark.parametrize("seed", range(5))
 def test_the_return_is_the_mean_over_episodes_that_are_whole(seed):
     lifetimes = random_lifetimes(seed)
-    expected = np.mean([total for _, total in whole_episodes(lifetimes)])
+    expected = np.mean([sum(rewards) for _, rewards in whole_episodes(lifetimes)])
     assert abs(quick_returns(lifetimes)["return"] - expected) < ROUNDING
 
 
@@ -71,7 +71,7 @@ def test_the_return_is_the_mean_over_episodes_that_are_whole(seed):
 def test_the_return_of_a_stage_is_that_of_the_episodes_that_began_in_it(seed):
     lifetimes = random_lifetimes(seed)
     found = list(whole_episodes(lifetimes))
-    expected = [np.mean([total for began, total in found if began == s]) for s in (2, 3)]
+    expected = [np.mean([sum(rewards) for began, rewards in found if began == s]) for s in (2, 3)]
     np.testing.assert_allclose(quick_returns(lifetimes)["return_by_stage"][2:], expected, atol=ROUNDING)
 
 
@@ -81,6 +81,37 @@ def test_stages_that_were_not_lived_have_no_return():
 
 def test_where_no_episode_ends_there_is_no_return():
     assert np.isnan(quick_returns(random_lifetimes(0, done=0.0))["return"])
+
+
+@pytest.mark.parametrize(
+    ("how", "of"), [("sum", np.sum), ("mean", np.mean), ("max", np.max), ("last", lambda x: x[-1])]
+)
+def test_a_measure_is_summed_up_over_whole_episodes_as_the_family_says(how, of):
+    lifetimes = random_lifetimes(0)
+    steps = lifetimes.steps._replace(measured={"height": lifetimes.steps.reward})
+    found = jax.jit(lambda lifetimes: measured(lifetimes, {"height": how}))(lifetimes._replace(steps=steps))
+    expected = np.mean([of(np.array(rewards)) for _, rewards in whole_episodes(lifetimes)])
+    assert abs(found["height"] - expected) < ROUNDING
+
+
+def test_a_measure_that_no_step_tells_is_refused():
+    with pytest.raises(UserError, match="says that it measures height, its steps do not tell"):
+        measured(random_lifetimes(0), {"height": "max"})
+
+
+def test_methods_are_not_told_what_is_measured():
+    lifetimes = random_lifetimes(0)
+    lifetimes = lifetimes._replace(steps=lifetimes.steps._replace(measured={"height": lifetimes.steps.reward}))
+    told = []
+
+    def update(key, meta, lifetimes):
+        told.append(lifetimes.steps.measured)
+        return meta, {}
+
+    algorithm = MetaAlgorithm(Adapter(None, None, None), None, update)
+    _, info = improving(algorithm, Shape(STAGES, C, T), {"height": "max"})(jax.random.key(0), BEFORE, lifetimes)
+    assert told == [()]
+    assert np.isfinite(info["height"])
 
 
 class Meta(NamedTuple):

@@ -30,12 +30,12 @@ for devices in (1, 2):
 for one, two in zip(after[1], after[2], strict=True):
     np.testing.assert_allclose(one, two, atol=1e-5)
 
-def look(algorithm, shape, key, meta, tasks):
+def look(key, meta, tasks):
     assert [part.data.tolist() for part in tasks.addressable_shards] == [[0, 1], [2, 3]]
     assert len(meta.sharding.device_set) == 2 and meta.sharding.is_fully_replicated
     return meta, {}
 
-sharding.spread_over(2, look)(None, None, keys[0], np.ones(3), np.arange(4))
+sharding.spread_over(2, look)(keys[0], np.ones(3), np.arange(4))
 """
 
 

@@ -39,11 +39,11 @@ def device_collector(adapter: Adapter, family: DeviceFamily, shape: Shape) -> Co
         (memory, inputs, env), ((key_act, key_env, key_reset), last) = carry, moment
         memory, action, extras = adapter.act(key_act, params, live.adapted, memory, inputs)
         done_to = into_space(family.action_space, action)
-        env, next_obs, reward, terminated, truncated = family.step(key_env, env, done_to, live.task)
+        env, next_obs, reward, terminated, truncated, measured = family.step(key_env, env, done_to, live.task)
         truncated = (truncated | (last & shape.restart)) & ~terminated
         done = terminated | truncated
         env, obs = select(done, family.reset(key_reset, live.task), (env, next_obs))
-        step = Step(inputs, action, extras, reward, next_obs, terminated, truncated)
+        step = Step(inputs, action, extras, reward, next_obs, terminated, truncated, measured)
         return (memory, Inputs(obs, done, action, reward, next_obs), env), step
 
     def live_stage(params: PyTree, live: Live, _: None) -> tuple[Live, Step]:
@@ -51,7 +51,7 @@ def device_collector(adapter: Adapter, family: DeviceFamily, shape: Shape) -> Co
         last = jnp.arange(shape.steps) == shape.steps - 1
         live_copy = lambda keys, *carry: jax.lax.scan(partial(live_step, params, live), carry, (keys, last))
         (memory, inputs, env), steps = jax.vmap(live_copy)(keys, live.memory, live.inputs, live.env)
-        adapted = adapter.learn(key_learn, params, live.adapted, steps)
+        adapted = adapter.learn(key_learn, params, live.adapted, steps._replace(measured=()))
         return Live(live.key, live.task, live.stage + 1, adapted, memory, inputs, env), steps
 
     def begin(key: Key, params: PyTree, tasks: PyTree) -> Live:

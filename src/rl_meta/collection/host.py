@@ -50,7 +50,7 @@ class HostLives:
         """See `Collector`. A lifetime whose environment died is replaced by a copy of another one."""
         over, keys = np.asarray(live.stage >= self._shape.stages), keys_of_each(key, tasks)
         start = self._be_born(keys, params, tasks, live, over) if over.any() else live
-        end, steps, lost, _ = self._live_on(params, start)
+        end, steps, lost = self._live_on(params, start)
         if lost.all():
             others = jax.vmap(jax.random.fold_in, (0, None))(keys, 0)
             return self.collect(others, params, _all_over(end, self._shape), tasks)
@@ -62,16 +62,12 @@ class HostLives:
             end = end._replace(stage=jnp.where(lost, self._shape.stages, end.stage))
         return end, lifetimes
 
-    def live_whole(self, keys: Key, params: PyTree, tasks: PyTree) -> tuple[Step, PyTree]:
-        """Lifetimes that have these keys [N], from birth to their end.
-
-        Returns:
-            Their steps [N, S, C, T, ...], and by name what the family measures in them [N, S, C, T].
-        """
+    def live_whole(self, keys: Key, params: PyTree, tasks: PyTree) -> Step:
+        """The steps [N, S, C, T, ...] of lifetimes that have these keys [N], from birth to their end."""
         while True:
-            _, steps, lost, measured = self._live_on(params, self._be_born(keys, params, tasks))
+            _, steps, lost = self._live_on(params, self._be_born(keys, params, tasks))
             if not lost.any():
-                return steps, measured
+                return steps
 
     def counts(self) -> dict[str, int]:
         """Lifetimes that were left out because their environment died."""
@@ -92,13 +88,12 @@ class HostLives:
         several = zip(parts, *(self._cut(x) for x in (keys, tasks, live, born)), strict=True)
         return _joined([part.be_born(k, params, t, l, b) for part, k, t, l, b in several])
 
-    def _live_on(self, params: PyTree, live: Live) -> tuple[Live, PyTree, np.ndarray, PyTree]:
-        """A segment: end, steps [N, S, C, T, ...], which lifetimes [N] were lost in it, and what was measured."""
+    def _live_on(self, params: PyTree, live: Live) -> tuple[Live, Step, np.ndarray]:
+        """A segment: end, steps [N, S, C, T, ...], and which lifetimes [N] were lost in it."""
         lives = [part.live_on(params, one) for part, one in zip(self._parts, self._cut(live), strict=True)]
-        ends, steps, lost, measured = zip(*_in_turn(lives), strict=True)
+        ends, steps, lost = zip(*_in_turn(lives), strict=True)
         self.lost += int(np.concatenate(lost).sum())
-        together = jax.tree.map(lambda *x: np.concatenate(x), *measured)
-        return _joined(ends), _joined(steps), np.concatenate(lost), together
+        return _joined(ends), _joined(steps), np.concatenate(lost)
 
     def _parts_for(self, tasks: int) -> list["_Part"]:
         """Environments for so many tasks, made where there are none."""
@@ -188,11 +183,11 @@ class _Part:
     def live_on(self, params: PyTree, live: Live) -> Generator[None, None, Any]:
         """A segment. Pauses while its environments are stepped; returns what `HostLives._live_on` does."""
         adapted, memory, inputs = live.adapted, live.memory, live.inputs
-        stages, told, lost = [], [], np.zeros((self.tasks, self.shape.copies), bool)
+        stages, lost = [], np.zeros((self.tasks, self.shape.copies), bool)
         for number in range(self.shape.stages_per_call):
             keys, key_learn = self.agent.keys(live.key, live.stage + number)
             over = np.repeat(np.asarray(live.stage) + number + 1 >= self.shape.stages, self.shape.copies)
-            steps, measured = [], []
+            steps = []
             for time in range(self.shape.steps):
                 memory, action, extras, done_to = self.agent.act(keys, np.int32(time), params, adapted, memory, inputs)
                 given = keys[:, :, time, 1:].reshape(-1, 2) if self.envs.wants_keys else None
@@ -203,16 +198,14 @@ class _Part:
                 outcome = self._by_task(self.envs.receive())
                 lost |= False if outcome.lost is None else outcome.lost
                 ends = outcome.terminated, outcome.truncated
-                steps.append(Step(inputs, action, extras, outcome.reward, outcome.next_obs, *ends))
-                measured.append(outcome.measured)
+                steps.append(Step(inputs, action, extras, outcome.reward, outcome.next_obs, *ends, outcome.measured))
                 inputs = Inputs(outcome.obs, ends[0] | ends[1], action, outcome.reward, outcome.next_obs)
             stages.append(jax.tree.map(lambda *x: np.stack(x, 2), *steps))
-            told.append(jax.tree.map(lambda *x: np.stack(x, 2), *measured))
-            adapted = self.agent.learn(key_learn, params, adapted, stages[-1]) if self.agent.learn else adapted
+            if self.agent.learn:
+                adapted = self.agent.learn(key_learn, params, adapted, stages[-1]._replace(measured=()))
         end = Live(live.key, live.task, live.stage + len(stages), adapted, memory, inputs, ())
         segment = jax.tree.map(lambda *x: jnp.asarray(np.stack(x, 1)), *stages)
-        in_all = jax.tree.map(lambda *x: np.stack(x, 1), *told)
-        return jax.tree.map(jnp.asarray, end), segment, lost.any(1), in_all
+        return jax.tree.map(jnp.asarray, end), segment, lost.any(1)
 
     def _by_task(self, tree: PyTree) -> PyTree:
         """[N C, ...] -> [N, C, ...]."""

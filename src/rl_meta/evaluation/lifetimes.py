@@ -119,8 +119,7 @@ def _on_host(adapter: Adapter, family: HostFamily, shape: Shape) -> Iterator[Cal
 
         def live(params: PyTree, keys: Key, tasks: PyTree) -> tuple:
             first_of_each = jax.vmap(lambda key: jax.random.split(key, 1)[0])(keys)  # as `begin` does for one task
-            steps, measured = lives.live_whole(first_of_each, params, tasks)
-            return *_flags(steps), {name: _joined(x) for name, x in measured.items()} if measured else {}
+            return _told(lives.live_whole(first_of_each, params, tasks))
 
         yield live
 
@@ -147,12 +146,13 @@ def _live(adapter: Adapter, family: Family, shape: Shape, params: PyTree, keys: 
         steps = collector.collect(key, params, live, alone)[1].steps
         return jax.tree.map(lambda x: x[0], steps)
 
-    return *_flags(jax.vmap(one)(keys, tasks)), {}
+    return _told(jax.vmap(one)(keys, tasks))
 
 
-def _flags(steps: Step) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """[N, S, C, T] -> reward, first-step flag and end-of-episode flag, [N, C, S T]."""
-    return _joined(steps.reward), _joined(steps.inputs.first), _joined(steps.terminated | steps.truncated)
+def _told(steps: Step) -> tuple[jax.Array, jax.Array, jax.Array, dict[str, jax.Array]]:
+    """[N, S, C, T] -> reward, first-step flag, end-of-episode flag and what was measured by name, [N, C, S T]."""
+    done = _joined(steps.terminated | steps.truncated)
+    return _joined(steps.reward), _joined(steps.inputs.first), done, jax.tree.map(_joined, dict(steps.measured))
 
 
 def _joined(x: jax.Array | np.ndarray) -> jax.Array:

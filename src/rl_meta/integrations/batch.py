@@ -109,7 +109,7 @@ def _step(family: DeviceFamily, batch: Batch, action: Array, *, cut: bool) -> tu
 
     def one(key: Key, env: PyTree, task: PyTree, action: Array) -> tuple[Key, PyTree, Outcome]:
         key, key_step, key_reset = jax.random.split(key, 3)
-        env, next_obs, reward, terminated, truncated = family.step(key_step, env, action, task)
+        env, next_obs, reward, terminated, truncated, _ = family.step(key_step, env, action, task)
         truncated = (truncated | cut) & ~terminated
         env, obs = select(terminated | truncated, family.reset(key_reset, task), (env, next_obs))
         told: Any = (obs, next_obs, reward, terminated, truncated)

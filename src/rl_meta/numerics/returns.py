@@ -1,5 +1,7 @@
 """Returns and advantages of one sequence [T]."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
@@ -67,14 +69,30 @@ def episode_returns(
 
     At the first step of an episode this is the episode's return.
     """
+    return summed_to_end("sum", reward, done)
+
+
+def summed_to_end(
+    how: str, x: Float[Array, " T"], done: Bool[Array, " T"]
+) -> tuple[Float[Array, " T"], Bool[Array, " T"]]:
+    """What the steps from every one to the end of its episode come to, and whether that end is in the sequence.
+
+    how: `sum`, `mean`, `max` or `last`, as `tasks.measures` says it.
+    """
+    if how == "mean":
+        (total, ends), (steps, _) = (summed_to_end("sum", y, done) for y in (x, jnp.ones_like(x)))
+        return total / steps, ends
+    hows: dict[str, Callable[[Array, Array], Array]]
+    hows = {"sum": jnp.add, "max": jnp.maximum, "last": lambda _, later: later}
+    joined = hows[how]
 
     def back(later: tuple[Array, Array], now: tuple[Array, Array]) -> tuple[tuple[Array, Array], tuple]:
-        (rest, ends), (reward, done) = later, now
-        here = reward + jnp.where(done, 0.0, rest), done | ends
+        (rest, ends), (x, done) = later, now
+        here = jnp.where(done, x, joined(x, rest)), done | ends
         return here, here
 
-    start = jnp.zeros((), reward.dtype), jnp.array(False)  # noqa: FBT003 (an array's value)
-    return jax.lax.scan(back, start, (reward, done), reverse=True)[1]
+    start = jnp.zeros((), x.dtype), jnp.array(False)  # noqa: FBT003 (an array's value)
+    return jax.lax.scan(back, start, (x, done), reverse=True)[1]
 
 
 def episode_time(first: Bool[Array, " T"]) -> Int[Array, " T"]:

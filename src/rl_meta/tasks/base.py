@@ -21,6 +21,8 @@ class Transition(NamedTuple):
     reward: Array
     terminated: Array
     truncated: Array
+    measured: PyTree = ()
+    """By name, what the family measures beside the reward (`tasks.measures`); `()` where it measures nothing."""
 
 
 @runtime_checkable

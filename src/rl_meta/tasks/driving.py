@@ -230,6 +230,8 @@ class Driving:
 
     splits = SPLITS
     episodes = 3
+    measures = ("crashed=max", "left_road=max", "speed=mean")
+    """Into another car; beside the road, or turned around on it; forwards, m/s."""
     window = (-25.0, 65.0, -30.0, 30.0)
 
     @property
@@ -298,7 +300,8 @@ class Driving:
         from_lane = jnp.abs(jnp.abs(after.offset) - LANE_M / 2) - FREE_IN_LANE_M
         straddling = jnp.clip(from_lane / (LANE_M / 2 - FREE_IN_LANE_M), 0, 1)
         reward = progress / (GOOD_SPEED * SECONDS_PER_STEP) - STRADDLING_COST * straddling - CRASH_COST * ended
-        return Transition(after, _observe(after), reward, ended, (time >= self.horizon) & ~ended)
+        measured = {"crashed": hit.astype(float), "left_road": (ended & ~hit).astype(float), "speed": after.speed}
+        return Transition(after, _observe(after), reward, ended, (time >= self.horizon) & ~ended, measured)
 
     def draw(self, state: DrivingState, task: DrivingTask) -> list[Mark]:
         """The road around the agent, which comes from the left, and all cars on it."""

@@ -3,7 +3,7 @@
     measures = ("success=max", "speed=mean")
 
 Each is a number that every step tells, with how an episode sums up those of its steps. Agents do not see them, and do
-not learn from them: evaluation reports them.
+not learn from them: evaluation reports them, and the metrics of training beside the return.
 """
 
 from collections.abc import Sequence

@@ -3,7 +3,7 @@
 `iterate` is pure where the collector is: it may be jitted, scanned, and mapped over seeds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ from rl_meta.algorithms.base import MetaAlgorithm, Shape
 from rl_meta.axes import as_sequences, strongly_typed
 from rl_meta.collection.base import Collector
 from rl_meta.errors import UserError
-from rl_meta.numerics.returns import episode_returns
+from rl_meta.numerics.returns import episode_returns, summed_to_end
 from rl_meta.types import Array, Info, Key, Lifetimes, Live, PyTree
 
 
@@ -33,16 +33,20 @@ class Trainer(NamedTuple):
     """(root key, state) -> state, info. The key is the same in every iteration."""
 
 
-Improve = Callable[[MetaAlgorithm, Shape, Key, PyTree, Lifetimes], tuple[PyTree, Info]]
+Improve = Callable[[Key, PyTree, Lifetimes], tuple[PyTree, Info]]
+"""(key, meta-state, lifetimes) -> the meta-state after an update that did not diverge, what a person wants to see."""
 
 
-def improve(
-    algorithm: MetaAlgorithm, shape: Shape, key: Key, meta: PyTree, lifetimes: Lifetimes
-) -> tuple[PyTree, Info]:
-    """The meta-state after an update that did not diverge, and what a person wants to see of it."""
-    after, info = algorithm.update(key, meta, lifetimes)
-    after, info = without_divergence(meta, after, info)
-    return after, info | returns(lifetimes, shape.stages)
+def improving(algorithm: MetaAlgorithm, shape: Shape, measures: Mapping[str, str] | None = None) -> Improve:
+    """How a method improves. measures: of the family, see `tasks.measures.measures_of`."""
+
+    def improve(key: Key, meta: PyTree, lifetimes: Lifetimes) -> tuple[PyTree, Info]:
+        unseen = lifetimes._replace(steps=lifetimes.steps._replace(measured=()))
+        after, info = algorithm.update(key, meta, unseen)
+        after, info = without_divergence(meta, after, info)
+        return after, info | returns(lifetimes, shape.stages) | measured(lifetimes, measures or {})
+
+    return improve
 
 
 def trainer(
@@ -51,7 +55,7 @@ def trainer(
     sample_tasks: Callable[[Key], PyTree],
     shape: Shape,
     *,
-    improve: Improve = improve,
+    improve: Improve | None = None,
 ) -> Trainer:
     """The loop of one run.
 
@@ -60,8 +64,10 @@ def trainer(
         collector: where it lives.
         sample_tasks: (key) -> tasks [N].
         shape: how long.
-        improve: the function `improve`, compiled where the loop as a whole cannot be.
+        improve: what `improving` makes, compiled where the loop as a whole cannot be; None: as it makes it of a family
+            that measures nothing.
     """
+    improve = improve or improving(algorithm, shape)
     if shape.stages_per_call < shape.stages and not algorithm.segments:
         raise UserError(
             f"this method learns from whole lifetimes of {shape.stages} stages, got segments of {shape.segment}"
@@ -79,7 +85,7 @@ def trainer(
     def iterate(key: Key, state: TrainState) -> tuple[TrainState, Info]:
         key_tasks, key_begin, key_update = jax.random.split(jax.random.fold_in(key, state.iteration), 3)
         live, lifetimes = collector.collect(key_begin, state.meta.params, state.live, sample_tasks(key_tasks))
-        meta, info = improve(algorithm, shape, key_update, state.meta, lifetimes)
+        meta, info = improve(key_update, state.meta, lifetimes)
         return strongly_typed(TrainState(state.iteration + 1, meta, live)), info
 
     return Trainer(init, iterate)
@@ -101,6 +107,20 @@ def _all_of(flags: list[Array]) -> Array:
     """
     true = jnp.array(True)  # noqa: FBT003
     return jax.lax.scan(lambda so_far, flag: (so_far & flag, None), true, jnp.stack([true, *flags]))[0]
+
+
+def measured(lifetimes: Lifetimes, hows: Mapping[str, str]) -> Info:
+    """By name, the mean of a measure of the family over the episodes of which `return` is the mean."""
+    steps = as_sequences(lifetimes.steps)
+    if missing := hows.keys() - dict(steps.measured).keys():
+        raise UserError(f"the family says that it measures {', '.join(sorted(missing))}, its steps do not tell")
+    done, found = steps.terminated | steps.truncated, {}
+    for name, how in hows.items():
+        told = steps.measured[name].astype(jnp.float32)
+        to_end, ends = jax.vmap(lambda x, done, how=how: summed_to_end(how, x, done))(told, done)
+        whole = steps.inputs.first & ends
+        found[name] = (to_end * whole).sum() / whole.sum()
+    return found
 
 
 def returns(lifetimes: Lifetimes, stages: int) -> Info:

@@ -21,10 +21,11 @@ from rl_meta.errors import UserError
 from rl_meta.policies.spaces import blank
 from rl_meta.tasks.base import DeviceFamily, Family, Transition, draw_tasks
 from rl_meta.tasks.envs import HostFamily, on_device, on_host
+from rl_meta.tasks.measures import measures_of
 from rl_meta.tasks.wrappers import Wrapped
 from rl_meta.training.config import RunConfig
 from rl_meta.training.initial import InitialNetwork, beginning_with
-from rl_meta.training.loop import TrainState, improve, trainer
+from rl_meta.training.loop import TrainState, improving, trainer
 from rl_meta.training.sharding import devices_to_learn_on, spread_over
 from rl_meta.types import Info, Key, PyTree
 
@@ -78,9 +79,10 @@ class HostProgram:
         algorithm = beginning_with(method.build(family, config.iterations), initial, family)
         algorithm = algorithm._replace(init=jax.jit(algorithm.init))
         sample = jax.jit(lambda key: draw_tasks(family, key, method.meta_batch_size))
-        compiled = spread_over(learner_devices, jax.jit(improve, static_argnums=(0, 1)))
+        improve = improving(algorithm, self.shape, measures_of(family))
+        compiled = spread_over(learner_devices, jax.jit(improve))
         imagined = device_collector(algorithm.adapter, blank_of(family), self.shape)
-        self.imagined = trainer(algorithm, imagined, sample, self.shape)
+        self.imagined = trainer(algorithm, imagined, sample, self.shape, improve=improve)
         self.lives = [lives_of(algorithm.adapter, family, self.shape, imagined) for _ in range(config.seeds)]
         self.trainers = [
             trainer(algorithm, Collector(lives.begin, lives.collect), sample, self.shape, improve=compiled)
@@ -167,7 +169,8 @@ class _Blank(Wrapped):
     def step(self, key: Key, state: PyTree, action: PyTree, task: PyTree) -> Transition:  # noqa: ARG002
         """Zeros."""
         no = jnp.zeros((), bool)
-        return Transition((), blank(self.observation_space), jnp.zeros(()), no, no)
+        measured = {name: jnp.zeros(()) for name in measures_of(self)}
+        return Transition((), blank(self.observation_space), jnp.zeros(()), no, no, measured or ())
 
 
 def blank_of(family: Family) -> DeviceFamily:

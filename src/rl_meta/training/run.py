@@ -26,10 +26,11 @@ from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.envs import on_device, on_host
+from rl_meta.tasks.measures import measures_of
 from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint, write_whole
 from rl_meta.training.config import RunConfig
 from rl_meta.training.initial import INITIAL, InitialNetwork, as_bytes, beginning_with, of_run
-from rl_meta.training.loop import Trainer, TrainState, trainer
+from rl_meta.training.loop import Trainer, TrainState, improving, trainer
 from rl_meta.training.metrics import Line, MetricsFiles, plain
 from rl_meta.training.program import HostProgram, Program, cluster_program
 from rl_meta.types import Info, Key, PyTree
@@ -56,7 +57,7 @@ def build_trainer(config: RunConfig, initial: InitialNetwork | None = None) -> T
     algorithm = beginning_with(method.build(family, config.iterations), initial, family)
     collector = device_collector(algorithm.adapter, family, shape)
     sample = lambda key: draw_tasks(family, key, method.meta_batch_size)
-    return trainer(algorithm, collector, sample, shape)
+    return trainer(algorithm, collector, sample, shape, improve=improving(algorithm, shape, measures_of(family)))
 
 
 def root_keys(config: RunConfig) -> Key:

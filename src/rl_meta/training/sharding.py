@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rl_meta.algorithms.base import MetaAlgorithm, Shape
 from rl_meta.errors import UserError
 from rl_meta.training.loop import Improve
 from rl_meta.types import Info, Key, Lifetimes, PyTree
@@ -33,11 +32,9 @@ def spread_over(count: int, improve: Improve) -> Improve:
     mesh = Mesh(np.array(devices_to_learn_on(count)), ("tasks",))
     everywhere, shared = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("tasks"))
 
-    def spread(
-        algorithm: MetaAlgorithm, shape: Shape, key: Key, meta: PyTree, lifetimes: Lifetimes
-    ) -> tuple[PyTree, Info]:
+    def spread(key: Key, meta: PyTree, lifetimes: Lifetimes) -> tuple[PyTree, Info]:
         key, meta = jax.device_put((key, meta), everywhere)
-        meta, info = improve(algorithm, shape, key, meta, jax.device_put(lifetimes, shared))
+        meta, info = improve(key, meta, jax.device_put(lifetimes, shared))
         return jax.device_put((meta, info), jax.devices()[0])  # lifetimes are begun and kept on one
 
     return spread
