@@ -42,7 +42,7 @@ def test_everything_else_is_the_familys():
     ours, theirs = shown.step(key, state, jnp.array(1), task), family.step(key, state, jnp.array(1), task)
     np.testing.assert_array_equal(ours.obs["observation"], theirs.obs)
     np.testing.assert_array_equal(ours.obs["task"], obs["task"])
-    assert (ours.reward, ours.terminated, ours.truncated) == theirs[2:]
+    assert ours[2:] == theirs[2:]
     assert (shown.horizon, shown.episodes, shown.splits) == (200, 2, family.splits)
 
 

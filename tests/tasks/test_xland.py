@@ -93,7 +93,7 @@ def test_an_episode_is_truncated_at_its_horizon():
     state, _ = FAMILY.reset(KEY, hold)
     ends = []
     for _ in range(9):
-        state, _, _, terminated, truncated = step(KEY, state, LEFT, hold)
+        state, _, _, terminated, truncated, _ = step(KEY, state, LEFT, hold)
         ends.append((bool(terminated), bool(truncated)))
     assert ends == [(False, False)] * 8 + [(False, True)]
 
