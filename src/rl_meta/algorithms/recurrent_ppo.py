@@ -148,7 +148,7 @@ def remembering(settings: LifetimePPO, family: Family, make_core: MakeCore, enco
     shape, states = settings.shape(family), family.observation_space
     steps = shape.stages * shape.steps
     often = isinstance(states, spaces.Discrete) and int(states.n) * WORTH_TALLYING <= steps
-    seen, outcome = layout(family.observation_space), layout_of_outcome(family.observation_space, family.action_space)
+    seen, outcome = layout(states), layout_of_outcome(states, family.action_space)
 
     def recalling(size_in: Layout, key: Key) -> Recalling:
         key_recall, key_memory = jax.random.split(key)
