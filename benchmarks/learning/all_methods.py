@@ -54,15 +54,21 @@ def row(family_name: str, method_name: str) -> dict[str, Any]:
     }
 
 
+def rows_so_far() -> dict[str, dict[str, Any]]:
+    """By family and method."""
+    return json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
+
+
 def main() -> None:
     """All that is not there yet."""
-    table = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
     names = chosen([*FAMILIES, *methods.table])
     for family in [name for name in FAMILIES if name in names] or FAMILIES:
         for method in [name for name in methods.table if name in names] or methods.table:
-            if method in table.get(family, {}):
+            if method in rows_so_far().get(family, {}):
                 continue
-            table.setdefault(family, {})[method] = one = row(family, method)
+            one = row(family, method)
+            table = rows_so_far()  # again: another process may have written other rows
+            table.setdefault(family, {})[method] = one
             OUTPUT.write_text(json.dumps(table, indent=1) + "\n")
             told = f"{one['stages'][-1]['mean']:.2f} in the last stage, {one['training_seconds']} s of training"
             print(f"{family}, {method}: {told}", flush=True)

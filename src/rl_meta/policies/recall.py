@@ -28,8 +28,9 @@ from rl_meta.types import Array, Key, PyTree
 SHARPNESS = 8.0
 """β at first: another state of a finite world, whose one-hot vector is √2 away, weighs e⁻⁸ as much as the same one."""
 
-WORTH_TALLYING = 5
-"""Steps in a lifetime per state from which on `Tally` is the faster memory."""
+WORTH_TALLYING = 10
+"""Steps in a lifetime per state from which on `Tally` is learned from as fast as all steps are searched, and lived with
+several times as fast (benchmarks/throughput/recall.py)."""
 
 
 class Lookup(eqx.Module):
