@@ -16,7 +16,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from rl_meta.policies.recall import Lookup, Recall, Tally
+from rl_meta.policies.recall import Lookup, MeanOutcome, Recall, Tally
 
 OUTPUT = Path(__file__).resolve().parents[1] / "results" / "throughput-recall.json"
 LIFETIMES, OUTCOME, WIDTH, CALLS = 64, 13, 64, 5
@@ -47,11 +47,11 @@ def main() -> None:
     """Measure, write the results."""
     rows = []
     for states, steps in POINTS:
-        key_states, key_outcomes, key_lookup = jax.random.split(jax.random.key(0), 3)
+        key_states, key_outcomes, key_lookup, key_mean = jax.random.split(jax.random.key(0), 4)
         visited = jax.random.randint(key_states, (steps, LIFETIMES), 0, states)
         outcomes = jax.random.normal(key_outcomes, (steps, LIFETIMES, OUTCOME))
         xs = jnp.concatenate([jax.nn.one_hot(visited, states), outcomes], -1)
-        lookup = Lookup(states, OUTCOME, WIDTH, key=key_lookup)
+        lookup = Lookup(states, MeanOutcome(OUTCOME, WIDTH, key=key_mean), WIDTH, key=key_lookup)
         searching, tallying = measure(Recall(lookup, steps), xs), measure(Tally(lookup), xs)
         ratio = {name: round(searching[name] / tallying[name], 2) for name in searching}
         rows.append({"states": states, "steps": steps, "search": searching, "tally": tallying, "ratio": ratio})

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.frameworks
 onnxruntime = pytest.importorskip("onnxruntime")
 DISCRETE = (
     "hypernetwork",
+    "judging rl2",
     "maml",
     "multitask",
     "oracle",

@@ -1,5 +1,7 @@
 """The episodic memory: what it finds, and that it finds the same whether a lifetime is lived or looked back on."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -13,8 +15,9 @@ from rl_meta.algorithms.transformer import Transformer
 from rl_meta.axes import tile
 from rl_meta.errors import UserError
 from rl_meta.policies.gru import GRU
+from rl_meta.policies.layout import Layout
 from rl_meta.policies.normaliser import layout_of_all
-from rl_meta.policies.recall import SHARPNESS, Lookup, Recall, Recalling, Tally
+from rl_meta.policies.recall import SHARPNESS, Lookup, MeanOutcome, Recall, Recalling, Tally
 from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.dark_room import DarkRoom
@@ -29,8 +32,9 @@ def normal(seed, *shape):
 
 
 def memory(sink=0.0, sharpness=SHARPNESS):
-    lookup = Lookup(STATES, OUTCOME, WIDTH, key=jax.random.key(0))
-    where = lambda lookup: (lookup.sink, lookup.log_sharpness)
+    key_lookup, key_outcome = jax.random.split(jax.random.key(0))
+    lookup = Lookup(STATES, MeanOutcome(OUTCOME, WIDTH, key=key_outcome), WIDTH, key=key_lookup)
+    where = lambda lookup: (lookup.outcomes.sink, lookup.log_sharpness)
     return Recall(eqx.tree_at(where, lookup, (jnp.array(sink), jnp.log(sharpness))), LENGTH)
 
 
@@ -52,7 +56,7 @@ def test_what_is_found_looking_back_is_what_was_found_while_living():
 def test_a_sharp_memory_finds_the_mean_of_what_followed_in_the_same_state():
     recall, xs = memory(sink=-30.0, sharpness=1e4), inputs()
     found = recall.unroll(xs)
-    values = recall.lookup.value(xs[..., STATES:])
+    values = recall.lookup.outcomes.value(xs[..., STATES:])
     for now in range(1, LENGTH):
         after = [then + 1 for then in range(now) if VISITED[then] == VISITED[now]]
         if after:
@@ -61,7 +65,10 @@ def test_a_sharp_memory_finds_the_mean_of_what_followed_in_the_same_state():
 
 def test_what_is_found_is_what_the_formula_says():
     recall, xs = memory(sink=0.3, sharpness=1.7), inputs()
-    places, values = np.asarray(recall.lookup.key(xs[..., :STATES])), np.asarray(recall.lookup.value(xs[..., STATES:]))
+    places, values = (
+        np.asarray(recall.lookup.key(xs[..., :STATES])),
+        np.asarray(recall.lookup.outcomes.value(xs[..., STATES:])),
+    )
     for now in range(LENGTH):
         distances = ((places[now] - places[:now]) ** 2).sum(-1)  # [earlier steps, BATCH]
         weights = np.exp(-1.7 * distances / 2)
@@ -107,7 +114,7 @@ def test_observations_are_tallied_where_they_are_numbered_and_come_often(family,
 
 def test_what_is_recalled_goes_on_beside_what_the_memory_behind_it_says():
     xs, key = normal(2, LENGTH, BATCH, STATES + OUTCOME), jax.random.key(0)
-    both = Recalling(memory(), lambda size_in, key: GRU(size_in.size, 5, key=key), key=key)
+    both = Recalling(memory(), Layout(STATES + OUTCOME), lambda size_in, key: GRU(size_in.size, 5, key=key), key=key)
     recalled = both.recall.unroll(xs)
     behind = GRU(STATES + OUTCOME + WIDTH, 5, key=key)
     expected = behind.unroll(tile(behind.start(), BATCH), jnp.concatenate([xs, recalled], -1))
@@ -118,9 +125,10 @@ def test_what_is_recalled_goes_on_beside_what_the_memory_behind_it_says():
     np.testing.assert_allclose(found, jax.lax.scan(lambda state, x: both.step(state, x), start, xs)[1], atol=ROUNDING)
 
 
-@pytest.mark.parametrize("cls", [RL2, Transformer, Hypernetwork])
+@pytest.mark.parametrize("cls", [RL2, partial(Transformer, layer="linear-recurrence"), Hypernetwork])
 @pytest.mark.parametrize("cut", ["segment_episodes", "chunk_steps"])
-def test_recall_refuses_lifetimes_in_parts(cls, cut):
-    method = cls(recall=4, lifetime_episodes=4, **{cut: 2})
-    with pytest.raises(UserError, match=rf"learns from whole lifetimes, got {cut} 2"):
+@pytest.mark.parametrize("memory", ["recall", "judge"])
+def test_recall_refuses_lifetimes_in_parts(cls, memory, cut):
+    method = cls(lifetime_episodes=4, **{memory: 4, cut: 2})
+    with pytest.raises(UserError, match=rf"{memory} learns from whole lifetimes, got {cut} 2"):
         method.build(Bandit(arms=2, pulls=2), 1)

@@ -12,7 +12,7 @@ from rl_meta.policies.gru import GRU
 from rl_meta.policies.layers import MLP, Linear
 from rl_meta.policies.memory import Encoded
 from rl_meta.policies.normaliser import Normaliser, size_of_all
-from rl_meta.policies.recall import Lookup, Recall, Recalling
+from rl_meta.policies.recall import Lookup, MeanOutcome, Recall, Recalling
 from rl_meta.types import Inputs
 
 SIZE = 6
@@ -72,7 +72,8 @@ def test_a_recurrent_network_rereads_in_its_first_layer(encoder):
 
 
 def test_a_recurrent_network_whose_memory_cannot_reread_stays_as_it_is():
-    recalling = lambda size_in, key: Recalling(Recall(Lookup(2, SIZE - 2, 4, key=key), 3), remember(()), key=key)
+    lookup = Lookup(2, MeanOutcome(SIZE - 2, 4, key=KEY), 4, key=KEY)
+    recalling = lambda size_in, key: Recalling(Recall(lookup, 3), size_in, remember(()), key=key)
     network = RecurrentActorCritic(SIZE, recalling, (2, 0), key=KEY)
     assert network.rereading(SCALE, SHIFT) is network
 

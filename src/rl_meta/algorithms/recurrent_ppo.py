@@ -25,12 +25,13 @@ from rl_meta.algorithms.ppo import (
 from rl_meta.axes import as_sequences, per_copy
 from rl_meta.errors import UserError
 from rl_meta.policies.actor_critic import MakeNetwork, RecurrentActorCritic
+from rl_meta.policies.judging import JudgingActorCritic, OutcomesByAction
 from rl_meta.policies.layers import functional
 from rl_meta.policies.layout import Layout
 from rl_meta.policies.memory import Encoded, MakeCore, MakeMemory
 from rl_meta.policies.normaliser import Normaliser, layout_of_all, layout_of_outcome
-from rl_meta.policies.recall import WORTH_TALLYING, Lookup, Recall, Recalling, Tally
-from rl_meta.policies.spaces import distribution, head_sizes, layout
+from rl_meta.policies.recall import WORTH_TALLYING, Lookup, MeanOutcome, Recall, Recalling, Tally
+from rl_meta.policies.spaces import distribution, flat_size, head_sizes, layout
 from rl_meta.settings import BonusWeight, Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
@@ -52,6 +53,8 @@ class LifetimePPO(PPO):
     """Steps that gradients reach back; must divide the steps of a segment. None: all of them."""
     recall: Count | None = None
     """Width of an episodic memory before the method's own, searched by the likeness of observations; None: no such."""
+    judge: Count | None = None
+    """Width of a network that judges each action by what came of it, and of such a memory for each; None: no such."""
 
     def view(self, family: Family) -> Family:
         """Nothing is revealed."""
@@ -64,8 +67,13 @@ class LifetimePPO(PPO):
         length = shape.steps_per_call
         if self.chunk_steps and length % self.chunk_steps:
             raise UserError(f"chunk_steps must divide the {length} steps of a segment, got {self.chunk_steps}")
-        if self.recall:
-            self.learn_from_whole_lifetimes("recall", "leave one of them out")
+        for name in ("recall", "judge"):
+            if getattr(self, name):
+                self.learn_from_whole_lifetimes(name, "leave one of them out")
+        if self.judge and not isinstance(family.action_space, spaces.Discrete):
+            raise UserError(
+                f"judge needs actions that can be counted (Discrete), got {family.action_space}; leave it out"
+            )
         return shape
 
     def learn_from_whole_lifetimes(self, what: str, instead: str) -> None:
@@ -145,17 +153,44 @@ def remembering(settings: LifetimePPO, family: Family, make_core: MakeCore, enco
     width = settings.recall
     if width is None:
         return encoded
-    shape, states = settings.shape(family), family.observation_space
-    steps = shape.stages * shape.steps
-    often = isinstance(states, spaces.Discrete) and int(states.n) * WORTH_TALLYING <= steps
-    seen, outcome = layout(states), layout_of_outcome(states, family.action_space)
+    seen, outcome = layout(family.observation_space), outcome_layout(family)
 
     def recalling(size_in: Layout, key: Key) -> Recalling:
         key_recall, key_memory = jax.random.split(key)
-        lookup = Lookup(seen, outcome, width, key=key_recall)
-        return Recalling(Tally(lookup) if often else Recall(lookup, steps), encoded, key=key_memory)
+        key_lookup, key_outcome = jax.random.split(key_recall)
+        lookup = Lookup(seen, MeanOutcome(outcome, width, key=key_outcome), width, key=key_lookup)
+        return Recalling(found_by(lookup, settings, family), size_in, encoded, key=key_memory)
 
     return recalling
+
+
+def judging(settings: LifetimePPO, family: Family, make: MakeNetwork) -> MakeNetwork:
+    """What makes the network that `make` makes, with a judge of each action beside it if the settings say so."""
+    width = settings.judge
+    if width is None:
+        return make
+    seen, actions = layout(family.observation_space), flat_size(family.action_space)
+
+    def make_judging(size_in: Layout, key: Key) -> JudgingActorCritic:
+        key_lookup, key_outcome, key_network = jax.random.split(key, 3)
+        outcomes = OutcomesByAction(outcome_layout(family), seen.size, actions, width, key=key_outcome)
+        recall = found_by(Lookup(seen, outcomes, width, key=key_lookup), settings, family)
+        return JudgingActorCritic(recall, size_in, make, width, key=key_network)
+
+    return make_judging
+
+
+def outcome_layout(family: Family) -> Layout:
+    """Of what comes after the observation in what the network reads: that which came of the last step."""
+    return layout_of_outcome(family.observation_space, family.action_space)
+
+
+def found_by(lookup: Lookup, settings: LifetimePPO, family: Family) -> Recall | Tally:
+    """The faster way to find: by sums where observations are few numbers, by searching all steps elsewhere."""
+    shape, states = settings.shape(family), family.observation_space
+    steps = shape.stages * shape.steps
+    often = isinstance(states, spaces.Discrete) and int(states.n) * WORTH_TALLYING <= steps
+    return Tally(lookup) if often else Recall(lookup, steps)
 
 
 def network_with(make_memory: MakeMemory, family: Family, heads: Sequence[int]) -> MakeNetwork:
@@ -171,6 +206,7 @@ def recurrent_ppo(settings: LifetimePPO, family: Family, iterations: int, make: 
     """PPO over the whole lifetime. make: (the inputs, key) -> network, as `RecurrentAgent` describes it."""
     chunk_steps = settings.chunk_steps
     size_in = layout_of_all(family.observation_space, family.action_space)
+    make = judging(settings, family, make)
     init_network, network_of = functional(lambda key: make(size_in, key))
     agent = RecurrentAgent(network_of, family.observation_space, family.action_space, bool(chunk_steps))
     optimiser = settings.optimiser(iterations)

@@ -14,14 +14,14 @@ Where observations are a few numbered states, all that followed the same one wei
 be kept, which makes a step's cost independent of the lifetime's length, and a lifetime's proportional to it (`Tally`).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from rl_meta.policies.layers import MLP
-from rl_meta.policies.layout import Layout, as_layout
+from rl_meta.policies.layout import Layout
 from rl_meta.policies.memory import MakeMemory, SequenceMemory
 from rl_meta.types import Array, Key, PyTree
 
@@ -33,36 +33,89 @@ WORTH_TALLYING = 10
 several times as fast (benchmarks/throughput/recall.py)."""
 
 
-class Lookup(eqx.Module):
-    """What memories are made of, and how they are compared: W_k, b_k, f, sink and β."""
+@runtime_checkable
+class Outcomes(Protocol):
+    """What is kept of the outcome of a step, and what is made of the sum of it over steps."""
 
-    key: MLP
-    """One layer; before it, eyes for pictures."""
-    value: MLP
-    sink: Array
-    """Score of recalling nothing. That of a memory of the very same observation is 0."""
-    log_sharpness: Array
-    """log β"""
-    layout: Layout = eqx.field(static=True)
-    """Of the inputs."""
-
-    def __init__(self, obs: int | Layout, outcome: int | Layout, width: int, *, key: Key) -> None:
-        """obs, outcome: what the inputs are joined of. width: of keys and of what is recalled."""
-        key_key, key_value = jax.random.split(key)
-        self.key = MLP(obs, (), width, key=key_key)
-        self.value = MLP(outcome, (width, width), key=key_value)
-        self.layout = as_layout(obs) + as_layout(outcome)
-        self.sink, self.log_sharpness = jnp.zeros(()), jnp.log(SHARPNESS)
+    @property
+    def size_in(self) -> int:
+        """Length of an outcome."""
 
     @property
     def size(self) -> int:
-        """Width of what is recalled."""
+        """Width of what is recalled: its last axis."""
+
+    @property
+    def size_kept(self) -> int:
+        """Width of what is kept."""
+
+    def keep(self, outcome: Array) -> Array:
+        """[..., outcome] -> [..., kept]."""
+
+    def read(self, sums: Array) -> Array:
+        """Weighted sums of what was kept [..., kept] -> what is recalled."""
+
+
+class MeanOutcome(eqx.Module):
+    """v = f(outcome) is kept, its mean recalled."""
+
+    value: MLP
+    sink: Array
+    """Score of recalling nothing. That of a memory of the very same observation is 0."""
+
+    def __init__(self, outcome: int | Layout, width: int, *, key: Key) -> None:
+        """width: of what is recalled."""
+        self.value = MLP(outcome, (width, width), key=key)
+        self.sink = jnp.zeros(())
+
+    @property
+    def size_in(self) -> int:
+        """See `Outcomes`."""
+        return self.value.size_in
+
+    @property
+    def size(self) -> int:
+        """See `Outcomes`."""
         return self.value.size_out
 
+    @property
+    def size_kept(self) -> int:
+        """See `Outcomes`."""
+        return self.size + 1
+
+    def keep(self, outcome: Array) -> Array:
+        """[..., outcome] -> [..., width + 1]: v, 1."""
+        return with_one(self.value(outcome))
+
+    def read(self, sums: Array) -> Array:
+        """[..., width + 1] -> [..., width]."""
+        return sums[..., :-1] / (sums[..., -1:] + jnp.exp(self.sink))
+
+
+def with_one(x: Array) -> Array:
+    """[..., n] -> [..., n + 1]: sums of it end with the number of summands."""
+    return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1))], -1)
+
+
+class Lookup(eqx.Module):
+    """How memories are compared, W_k, b_k and β, and what they are of."""
+
+    key: MLP
+    """One layer; before it, eyes for pictures."""
+    log_sharpness: Array
+    """log β"""
+    outcomes: Outcomes
+
+    def __init__(self, obs: int | Layout, outcomes: Outcomes, width: int, *, key: Key) -> None:
+        """obs: that inputs begin with. width: of the keys."""
+        self.key = MLP(obs, (), width, key=key)
+        self.log_sharpness = jnp.log(SHARPNESS)
+        self.outcomes = outcomes
+
     def split(self, x: Array) -> tuple[Array, Array]:
-        """[..., in] -> observation, outcome."""
+        """[..., in] -> observation, outcome; what comes after them is not read."""
         size_obs = self.key.size_in
-        return x[..., :size_obs], x[..., size_obs:]
+        return x[..., :size_obs], x[..., size_obs : size_obs + self.outcomes.size_in]
 
 
 class Recollections(NamedTuple):
@@ -70,8 +123,8 @@ class Recollections(NamedTuple):
 
     keys: Array
     """[..., L, width]"""
-    values: Array
-    """[..., L, width]"""
+    kept: Array
+    """[..., L, kept]"""
     before: Array
     """[..., observation] Of the last step, whose outcome comes next."""
     time: Array
@@ -85,53 +138,46 @@ class Recall(eqx.Module):
     steps: int = eqx.field(static=True)
     """That lifetimes have at most."""
 
-    @property
-    def size(self) -> int:
-        """Width of what is recalled."""
-        return self.lookup.size
-
     def start(self) -> Recollections:
         """Nothing to recall."""
-        slots = jnp.zeros((self.steps, self.size))
-        return Recollections(slots, slots, jnp.zeros(self.lookup.key.size_in), jnp.array(0))
+        slots = lambda width: jnp.zeros((self.steps, width))
+        key, outcomes = self.lookup.key, self.lookup.outcomes
+        return Recollections(slots(key.size_out), slots(outcomes.size_kept), jnp.zeros(key.size_in), jnp.array(0))
 
     def step(self, memory: Recollections, x: Array) -> tuple[Recollections, Array]:
-        """One step: memory, [..., in] -> memory, recalled [..., width]."""
-        key, value = self.lookup.key, self.lookup.value
+        """One step: memory, [..., in] -> memory, recalled."""
+        key, outcomes = self.lookup.key, self.lookup.outcomes
         obs, outcome = self.lookup.split(x)
         time = memory.time[..., None]
         slots = jnp.arange(self.steps)
         put = lambda new, old: jnp.where((slots == time)[..., None], new[..., None, :], old)
-        keys, values = put(key(memory.before), memory.keys), put(value(outcome), memory.values)
+        keys, kept = put(key(memory.before), memory.keys), put(outcomes.keep(outcome), memory.kept)
         seen = (slots > 0) & (slots <= time)
-        recalled = self._search(key(obs)[..., None, :], keys, values, seen[..., None, :])[..., 0, :]
-        return Recollections(keys, values, obs, memory.time + 1), recalled
+        sums = self._search(key(obs)[..., None, :], keys, kept, seen[..., None, :])[..., 0, :]
+        return Recollections(keys, kept, obs, memory.time + 1), outcomes.read(sums)
 
     def unroll(self, xs: Array) -> Array:
-        """A lifetime from its first step on: [T, ..., in] -> recalled [T, ..., width]."""
+        """A lifetime from its first step on: [T, ..., in] -> recalled [T, ...]."""
+        outcomes = self.lookup.outcomes
         obs, outcome = self.lookup.split(jnp.moveaxis(xs, 0, -2))
-        places, values = self.lookup.key(obs), self.lookup.value(outcome)
+        places, kept = self.lookup.key(obs), outcomes.keep(outcome)
         times = jnp.arange(xs.shape[0])
         seen = (times > 0) & (times <= times[:, None])
-        return jnp.moveaxis(self._search(places, jnp.roll(places, 1, -2), values, seen), -2, 0)
+        return outcomes.read(jnp.moveaxis(self._search(places, jnp.roll(places, 1, -2), kept, seen), -2, 0))
 
-    def _search(self, queries: Array, keys: Array, values: Array, seen: Array) -> Array:
-        """[..., T, width], [..., L, width] twice, bool [..., T, L] -> [..., T, width]."""
-        half, sink = lambda x: (x**2).sum(-1) / 2, self.lookup.sink
+    def _search(self, queries: Array, keys: Array, kept: Array, seen: Array) -> Array:
+        """[..., T, width], [..., L, width], [..., L, kept], bool [..., T, L] -> sums [..., T, kept]."""
+        half = lambda x: (x**2).sum(-1) / 2
         near = queries @ jnp.swapaxes(keys, -1, -2) - half(queries)[..., None] - half(keys)[..., None, :]
-        scores = jnp.where(seen, jnp.exp(self.lookup.log_sharpness) * jnp.minimum(near, 0.0), -jnp.inf)
-        top = jax.lax.stop_gradient(jnp.maximum(scores.max(-1, keepdims=True), sink))
-        weights = jnp.exp(scores - top)
-        return (weights / (weights.sum(-1, keepdims=True) + jnp.exp(sink - top))) @ values
+        likeness = jnp.exp(jnp.exp(self.lookup.log_sharpness) * jnp.minimum(near, 0.0))
+        return jnp.where(seen, likeness, 0.0) @ kept
 
 
 class Totals(NamedTuple):
     """What followed each of n observations in a lifetime so far."""
 
-    values: Array
-    """[..., n, width] Summed."""
-    counts: Array
-    """[..., n]"""
+    kept: Array
+    """[..., n, kept] Summed."""
     before: Array
     """[..., n] The last step's observation, whose outcome comes next; zeros before the first step."""
 
@@ -141,40 +187,35 @@ class Tally(eqx.Module):
 
     lookup: Lookup
 
-    @property
-    def size(self) -> int:
-        """Width of what is recalled."""
-        return self.lookup.size
-
     def start(self) -> Totals:
         """Nothing to recall."""
         count = self.lookup.key.size_in
-        return Totals(jnp.zeros((count, self.size)), jnp.zeros(count), jnp.zeros(count))
+        return Totals(jnp.zeros((count, self.lookup.outcomes.size_kept)), jnp.zeros(count))
 
     def step(self, memory: Totals, x: Array) -> tuple[Totals, Array]:
-        """One step: memory, [..., in] -> memory, recalled [..., width]."""
-        obs, outcome = self.lookup.split(x)
-        return self._tally(memory, (obs, obs @ self._likeness(), self.lookup.value(outcome)))
+        """One step: memory, [..., in] -> memory, recalled."""
+        memory, sums = self._tally(memory, self._read(x))
+        return memory, self.lookup.outcomes.read(sums)
 
     def unroll(self, xs: Array) -> Array:
-        """A lifetime from its first step on: [T, ..., in] -> recalled [T, ..., width]."""
-        obs, outcome = self.lookup.split(xs)
+        """A lifetime from its first step on: [T, ..., in] -> recalled [T, ...]."""
         start = jax.tree.map(lambda x: jnp.broadcast_to(x, (*xs.shape[1:-1], *x.shape)), self.start())
-        steps = obs, obs @ self._likeness(), self.lookup.value(outcome)
-        return jax.lax.scan(lambda totals, now: self._tally(totals, now), start, steps)[1]
+        _, sums = jax.lax.scan(lambda totals, now: self._tally(totals, now), start, self._read(xs))
+        return self.lookup.outcomes.read(sums)
+
+    def _read(self, x: Array) -> tuple[Array, Array, Array]:
+        """Observation [..., n], likeness to what followed each [..., n], what is kept of the last step [..., kept]."""
+        obs, outcome = self.lookup.split(x)
+        keys = self.lookup.key(jnp.eye(self.lookup.key.size_in))
+        distances = jnp.square(keys[:, None] - keys).sum(-1)
+        likeness = jnp.exp(-jnp.exp(self.lookup.log_sharpness) * distances / 2)
+        return obs, obs @ likeness, self.lookup.outcomes.keep(outcome)
 
     def _tally(self, totals: Totals, now: tuple[Array, Array, Array]) -> tuple[Totals, Array]:
-        """now: observation [..., n], weights of what followed each [..., n], and what has come of the last step."""
+        """now: see `_read`. -> totals, sums [..., kept]."""
         obs, weights, outcome = now
-        values = totals.values + totals.before[..., None] * outcome[..., None, :]
-        counts = totals.counts + totals.before
-        total = (weights * counts).sum(-1, keepdims=True) + jnp.exp(self.lookup.sink)
-        return Totals(values, counts, obs), (weights[..., None] * values).sum(-2) / total
-
-    def _likeness(self) -> Array:
-        """[n, n] of any two observations."""
-        keys = self.lookup.key(jnp.eye(self.lookup.key.size_in))
-        return jnp.exp(-jnp.exp(self.lookup.log_sharpness) * jnp.square(keys[:, None] - keys).sum(-1) / 2)
+        kept = totals.kept + totals.before[..., None] * outcome[..., None, :]
+        return Totals(kept, obs), (weights[..., None] * kept).sum(-2)
 
 
 class Recalling(eqx.Module):
@@ -183,13 +224,14 @@ class Recalling(eqx.Module):
     recall: Recall | Tally
     memory: SequenceMemory
 
-    def __init__(self, recall: Recall | Tally, make: MakeMemory, *, key: Key) -> None:
-        self.recall, self.memory = recall, make(recall.lookup.layout + recall.size, key)
+    def __init__(self, recall: Recall | Tally, layout: Layout, make: MakeMemory, *, key: Key) -> None:
+        """recall: of a `MeanOutcome`. layout: of the inputs."""
+        self.recall, self.memory = recall, make(layout + recall.lookup.outcomes.size, key)
 
     @property
     def size(self) -> int:
         """Width of the outputs."""
-        return self.memory.size + self.recall.size
+        return self.memory.size + self.recall.lookup.outcomes.size
 
     def start(self) -> tuple[PyTree, PyTree]:
         """The memory at the start of a lifetime."""

@@ -1,0 +1,124 @@
+"""A policy that judges each action by what came of it, whenever in the lifetime it was taken where one is now.
+
+    y_a = Σ_s w_s 1[action_s = a] f(what followed s) / (n_a + exp(sink)),    n_a = Σ_s w_s 1[action_s = a]
+    e_a = (y_a, log(1 + n_a)),      z = (mean of e over actions, maximum of e over actions)
+    log π(a) = logit_a + g(e_a, z) + const., where the logits and the value are those of a network that reads (x, z)
+
+The weights w are those of `recall`: every action has an episodic memory of its own, as in neural episodic control
+(Pritzel et al. 2017). f and g are the same for all actions, so that what is learned about one of them holds for all
+(Zaheer et al. 2017, "Deep sets"), and g is a rule for exploring such as Thompson's or Gittins's: how good an action
+looks by its mean and its count, beside how good the others look. A network that reads outcomes one after the other has
+to learn that rule anew for every action.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_meta.policies.actor_critic import MakeNetwork
+from rl_meta.policies.layers import MLP, ValueHead
+from rl_meta.policies.layout import Layout
+from rl_meta.policies.recall import Recall, Tally, with_one
+from rl_meta.types import Array, Key, PyTree
+
+
+class OutcomesByAction(eqx.Module):
+    """See `recall.Outcomes`: e_a of every action is recalled."""
+
+    value: MLP
+    """f"""
+    sink: Array
+    start: int = eqx.field(static=True)
+    """Where in an outcome the action begins, a one-hot vector."""
+    actions: int = eqx.field(static=True)
+    """How many there are."""
+
+    def __init__(self, outcome: Layout, start: int, actions: int, width: int, *, key: Key) -> None:
+        """outcome: with the action. width: of f's output."""
+        self.value = MLP(outcome, (width, width), key=key)
+        self.sink = jnp.zeros(())
+        self.start, self.actions = start, actions
+
+    @property
+    def size_in(self) -> int:
+        """See `Outcomes`."""
+        return self.value.size_in
+
+    @property
+    def size(self) -> int:
+        """See `Outcomes`: width of e_a."""
+        return self.value.size_out + 1
+
+    @property
+    def size_kept(self) -> int:
+        """See `Outcomes`."""
+        return self.actions * self.size
+
+    def keep(self, outcome: Array) -> Array:
+        """[..., outcome] -> [..., kept]: f and 1 in the place of the action that was taken, else 0."""
+        taken = outcome[..., self.start : self.start + self.actions]
+        place = np.arange(self.size_in) - self.start
+        followed = jnp.where((place < 0) | (place >= self.actions), outcome, 0.0)
+        kept = taken[..., :, None] * with_one(self.value(followed))[..., None, :]
+        return kept.reshape(*kept.shape[:-2], -1)
+
+    def read(self, sums: Array) -> Array:
+        """[..., kept] -> e [..., actions, width + 1]."""
+        sums = sums.reshape(*sums.shape[:-1], self.actions, self.size)
+        count = sums[..., -1:]
+        return jnp.concatenate([sums[..., :-1] / (count + jnp.exp(self.sink)), jnp.log1p(count)], -1)
+
+
+class JudgingActorCritic(eqx.Module):
+    """A network with a memory, beside a judge of each action by itself."""
+
+    recall: Recall | Tally
+    """Of `OutcomesByAction`."""
+    judge: MLP
+    """g"""
+    network: Any
+    """As `RecurrentActorCritic`."""
+
+    def __init__(self, recall: Recall | Tally, layout: Layout, make: MakeNetwork, width: int, *, key: Key) -> None:
+        """layout: of the inputs. width: of g's hidden layers."""
+        key_judge, key_network = jax.random.split(key)
+        size = recall.lookup.outcomes.size
+        self.recall = recall
+        self.judge = MLP(3 * size, (width, width), 1, gain=0.01, key=key_judge)
+        self.network = make(layout + 2 * size, key_network)
+
+    @property
+    def value(self) -> ValueHead:
+        """The network's."""
+        return self.network.value
+
+    def start(self) -> tuple[PyTree, PyTree]:
+        """The memory at the start of a lifetime."""
+        return self.recall.start(), self.network.start()
+
+    def step(self, memory: tuple[PyTree, PyTree], x: Array) -> tuple[tuple[PyTree, PyTree], Array, Array]:
+        """memory, [..., in] -> memory, logits [..., actions], value [...]."""
+        recollections, each = self.recall.step(memory[0], x)
+        z = summary(each)
+        hidden, logits, value = self.network.step(memory[1], jnp.concatenate([x, z], -1))
+        return (recollections, hidden), logits + self._judgement(each, z), value
+
+    def unroll(self, memory: tuple[PyTree, PyTree], xs: Array) -> tuple[Array, Array]:
+        """From a lifetime's start: memory, [T, ..., in] -> logits [T, ..., actions], values [T, ...]."""
+        each = self.recall.unroll(xs)
+        z = summary(each)
+        logits, values = self.network.unroll(memory[1], jnp.concatenate([xs, z], -1))
+        return logits + self._judgement(each, z), values
+
+    def _judgement(self, each: Array, z: Array) -> Array:
+        """[..., actions, e], [..., z] -> [..., actions]."""
+        z = jnp.broadcast_to(z[..., None, :], (*each.shape[:-1], z.shape[-1]))
+        return self.judge(jnp.concatenate([each, z], -1))[..., 0]
+
+
+def summary(each: Array) -> Array:
+    """E [..., actions, n] -> z [..., 2 n], the same in whatever order the actions stand."""
+    return jnp.concatenate([each.mean(-2), each.max(-2)], -1)
