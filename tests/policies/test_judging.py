@@ -52,7 +52,7 @@ def network(family):
     core = lambda size_in, key: GRU(size_in, 6, key=key)
     make = judging(method, family, network_with(remembering(method, family, core, ()), family, ()))
     made = make(layout_of_all(family.observation_space, family.action_space), jax.random.key(2))
-    return eqx.tree_at(lambda made: made.judge.layers[-1].weight, made, replace_fn=lambda weight: 100 * weight)
+    return eqx.tree_at(lambda made: made.judge.rest.layers[-1].weight, made, replace_fn=lambda weight: 100 * weight)
 
 
 def test_of_each_action_the_mean_of_what_followed_it_here_is_recalled_and_how_often_that_was():
@@ -89,7 +89,7 @@ def test_what_is_judged_looking_back_is_what_was_judged_while_living(family):
 
 def test_actions_that_change_places_are_judged_as_before():
     judged, order = network(Bandit(arms=ACTIONS, pulls=LENGTH)), jnp.array([1, 2, 0])
-    judgement = lambda each: judged._judgement(each, summary(each))
+    judgement = lambda each: judged.judge(each, summary(each))
     before = recall().unroll(lifetimes())
     after = recall().unroll(lifetimes([int(order[action]) for action in TAKEN]))
     np.testing.assert_allclose(judgement(after)[..., order], judgement(before), atol=ROUNDING)
@@ -100,7 +100,7 @@ def test_in_the_first_step_all_actions_are_judged_alike():
     judged = network(Bandit(arms=3, pulls=LENGTH))
     each = recall().unroll(lifetimes())[0]
     np.testing.assert_array_equal(each, 0.0)
-    assert np.ptp(judged._judgement(each, summary(each)), axis=-1).max() == 0.0
+    assert np.ptp(judged.judge(each, summary(each)), axis=-1).max() == 0.0
 
 
 def test_a_later_outcome_never_changes_an_earlier_judgement():

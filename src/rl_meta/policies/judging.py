@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_meta.policies.actor_critic import MakeNetwork
-from rl_meta.policies.layers import MLP, ValueHead
+from rl_meta.policies.layers import MLP, Linear, ValueHead
 from rl_meta.policies.layout import Layout
 from rl_meta.policies.recall import Recall, Tally, with_one
 from rl_meta.types import Array, Key, PyTree
@@ -72,13 +72,30 @@ class OutcomesByAction(eqx.Module):
         return jnp.concatenate([sums[..., :-1] / (count + jnp.exp(self.sink)), jnp.log1p(count)], -1)
 
 
+class Judge(eqx.Module):
+    """g: two tanh layers and a number; what is the same for all actions enters the first layer once."""
+
+    each: Linear
+    others: Linear
+    rest: MLP
+
+    def __init__(self, size: int, width: int, *, key: Key) -> None:
+        """size: of e_a; z is twice as long."""
+        key_each, key_others, key_rest = jax.random.split(key, 3)
+        self.each, self.others = Linear(size, width, key=key_each), Linear(2 * size, width, key=key_others)
+        self.rest = MLP(width, (width,), 1, gain=0.01, key=key_rest)
+
+    def __call__(self, each: Array, z: Array) -> Array:
+        """Of e [..., actions, size] and z [..., 2 size] -> [..., actions]."""
+        return self.rest(jnp.tanh(self.each(each) + self.others(z)[..., None, :]))[..., 0]
+
+
 class JudgingActorCritic(eqx.Module):
     """A network with a memory, beside a judge of each action by itself."""
 
     recall: Recall | Tally
     """Of `OutcomesByAction`."""
-    judge: MLP
-    """g"""
+    judge: Judge
     network: Any
     """As `RecurrentActorCritic`."""
 
@@ -87,7 +104,7 @@ class JudgingActorCritic(eqx.Module):
         key_judge, key_network = jax.random.split(key)
         size = recall.lookup.outcomes.size
         self.recall = recall
-        self.judge = MLP(3 * size, (width, width), 1, gain=0.01, key=key_judge)
+        self.judge = Judge(size, width, key=key_judge)
         self.network = make(layout + 2 * size, key_network)
 
     @property
@@ -104,19 +121,14 @@ class JudgingActorCritic(eqx.Module):
         recollections, each = self.recall.step(memory[0], x)
         z = summary(each)
         hidden, logits, value = self.network.step(memory[1], jnp.concatenate([x, z], -1))
-        return (recollections, hidden), logits + self._judgement(each, z), value
+        return (recollections, hidden), logits + self.judge(each, z), value
 
     def unroll(self, memory: tuple[PyTree, PyTree], xs: Array) -> tuple[Array, Array]:
         """From a lifetime's start: memory, [T, ..., in] -> logits [T, ..., actions], values [T, ...]."""
         each = self.recall.unroll(xs)
         z = summary(each)
         logits, values = self.network.unroll(memory[1], jnp.concatenate([xs, z], -1))
-        return logits + self._judgement(each, z), values
-
-    def _judgement(self, each: Array, z: Array) -> Array:
-        """[..., actions, e], [..., z] -> [..., actions]."""
-        z = jnp.broadcast_to(z[..., None, :], (*each.shape[:-1], z.shape[-1]))
-        return self.judge(jnp.concatenate([each, z], -1))[..., 0]
+        return logits + self.judge(each, z), values
 
 
 def summary(each: Array) -> Array:
