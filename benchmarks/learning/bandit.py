@@ -32,19 +32,20 @@ LONG = RL2(
 )
 """Over 100 pulls: large batches and a long trace, for what a pull has taught pays late and little."""
 RECALLING = replace(LONG, recall=64, learning_rate=4e-3)
-TALLYING = replace(
+JUDGING = replace(
     LONG,
-    recall=64,
+    judge=8,
     memory=16,
-    heads=(64, 64),
-    meta_batch_size=256,
-    learning_rate=4e-3,
-    discount=0.998,
+    memory_span=500.0,
+    heads=(32,),
+    meta_batch_size=64,
+    minibatches=4,
+    epochs=4,
+    learning_rate=3e-3,
     trace=0.95,
-    entropy_weight=0.005,
     advantage_floor=0.01,
 )
-"""Over 500 pulls: what each arm paid is tallied, and a small GRU counts the time, so that a pull costs little.
+"""Over 500 pulls: a judge of each arm, and a small GRU that counts the time; small batches, for a lifetime is long.
 
 Values of 500 pulls vary much more than advantages do: with the floor that is usual, advantages would be next to nothing
 beside the bonus for entropy.
@@ -129,14 +130,14 @@ EXPERIMENTS = {
     ),
     "bandit-500-10-rl2": (
         Bandit(arms=10, pulls=500),
-        TALLYING,
-        24_000_000,
+        JUDGING,
+        12_000_000,
         {"Gittins": 437.8, "Thompson sampling": 429.5, "published RL²": 432.5, "target": 432.5},
     ),
     "bandit-500-50-rl2": (
         Bandit(arms=50, pulls=500),
-        TALLYING,
-        24_000_000,
+        JUDGING,
+        8_000_000,
         {"Gittins": 463.7, "Thompson sampling": 427.2, "published RL²": 438.9, "target": 438.9},
     ),
 }
