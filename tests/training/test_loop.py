@@ -99,6 +99,14 @@ def test_a_measure_that_no_step_tells_is_refused():
         measured(random_lifetimes(0), {"height": "max"})
 
 
+def test_a_measure_that_is_called_like_a_metric_is_refused():
+    lifetimes = random_lifetimes(0)
+    lifetimes = lifetimes._replace(steps=lifetimes.steps._replace(measured={"return": lifetimes.steps.reward}))
+    algorithm = MetaAlgorithm(Adapter(None, None, None), None, lambda key, meta, lifetimes: (meta, {}))
+    with pytest.raises(UserError, match="the family measures return, which is a metric of training too"):
+        improving(algorithm, Shape(STAGES, C, T), {"return": "max"})(jax.random.key(0), BEFORE, lifetimes)
+
+
 def test_methods_are_not_told_what_is_measured():
     lifetimes = random_lifetimes(0)
     lifetimes = lifetimes._replace(steps=lifetimes.steps._replace(measured={"height": lifetimes.steps.reward}))

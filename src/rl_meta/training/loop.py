@@ -44,7 +44,12 @@ def improving(algorithm: MetaAlgorithm, shape: Shape, measures: Mapping[str, str
         unseen = lifetimes._replace(steps=lifetimes.steps._replace(measured=()))
         after, info = algorithm.update(key, meta, unseen)
         after, info = without_divergence(meta, after, info)
-        return after, info | returns(lifetimes, shape.stages) | measured(lifetimes, measures or {})
+        info |= returns(lifetimes, shape.stages)
+        found = measured(lifetimes, measures or {})
+        if taken := info.keys() & found.keys():
+            names = ", ".join(sorted(taken))
+            raise UserError(f"the family measures {names}, which is a metric of training too; give it another name")
+        return after, info | found
 
     return improve
 
