@@ -28,9 +28,11 @@ from rl_meta.types import Array, Key, PyTree
 SHARPNESS = 8.0
 """β at first: another state of a finite world, whose one-hot vector is √2 away, weighs e⁻⁸ as much as the same one."""
 
-WORTH_TALLYING = 10
-"""Steps in a lifetime per state from which on `Tally` is learned from as fast as all steps are searched, and lived with
-several times as fast (benchmarks/throughput/recall.py)."""
+WORTH_TALLYING = 5
+"""Steps in a lifetime per state from which on sums are kept: from a hundred steps on twice as fast to learn from as all
+steps are to search, and several times as fast to live with (benchmarks/throughput/recall.py)."""
+PART = 32
+"""Steps that a tally looks back on at once."""
 
 
 @runtime_checkable
@@ -183,7 +185,10 @@ class Totals(NamedTuple):
 
 
 class Tally(eqx.Module):
-    """The same memory of observations that are one-hot: what is found is equal up to rounding, for any length."""
+    """The same memory of observations that are one-hot: what is found is equal up to rounding, for any length.
+
+    A lifetime that is looked back on is gone through in parts: the sums up to a part, and a search within it.
+    """
 
     lookup: Lookup
 
@@ -194,14 +199,24 @@ class Tally(eqx.Module):
 
     def step(self, memory: Totals, x: Array) -> tuple[Totals, Array]:
         """One step: memory, [..., in] -> memory, recalled."""
-        memory, sums = self._tally(memory, self._read(x))
-        return memory, self.lookup.outcomes.read(sums)
+        obs, weights, kept = self._read(x)
+        totals = memory.kept + memory.before[..., None] * kept[..., None, :]
+        return Totals(totals, obs), self.lookup.outcomes.read((weights[..., None] * totals).sum(-2))
 
     def unroll(self, xs: Array) -> Array:
         """A lifetime from its first step on: [T, ..., in] -> recalled [T, ...]."""
-        start = jax.tree.map(lambda x: jnp.broadcast_to(x, (*xs.shape[1:-1], *x.shape)), self.start())
-        _, sums = jax.lax.scan(lambda totals, now: self._tally(totals, now), start, self._read(xs))
-        return self.lookup.outcomes.read(sums)
+        obs, weights, kept = self._read(xs)
+        before = jnp.concatenate([jnp.zeros_like(obs[:1]), obs[:-1]])
+        until_now = jnp.tri(PART)
+
+        def go_on(totals: Array, part: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            before, weights, kept = part
+            near = until_now * (weights @ jnp.swapaxes(before, -1, -2))
+            return totals + jnp.swapaxes(before, -1, -2) @ kept, near @ kept + weights @ totals
+
+        none = jnp.broadcast_to(self.start().kept, (*xs.shape[1:-1], before.shape[-1], kept.shape[-1]))
+        _, sums = jax.lax.scan(go_on, none, (in_parts(before), in_parts(weights), in_parts(kept)))
+        return self.lookup.outcomes.read(jnp.moveaxis(sums, -2, 1).reshape(-1, *kept.shape[1:])[: len(xs)])
 
     def _read(self, x: Array) -> tuple[Array, Array, Array]:
         """Observation [..., n], likeness to what followed each [..., n], what is kept of the last step [..., kept]."""
@@ -211,11 +226,11 @@ class Tally(eqx.Module):
         likeness = jnp.exp(-jnp.exp(self.lookup.log_sharpness) * distances / 2)
         return obs, obs @ likeness, self.lookup.outcomes.keep(outcome)
 
-    def _tally(self, totals: Totals, now: tuple[Array, Array, Array]) -> tuple[Totals, Array]:
-        """now: see `_read`. -> totals, sums [..., kept]."""
-        obs, weights, outcome = now
-        kept = totals.kept + totals.before[..., None] * outcome[..., None, :]
-        return Totals(kept, obs), (weights[..., None] * kept).sum(-2)
+
+def in_parts(x: Array) -> Array:
+    """[T, ..., n] -> [T / PART, ..., PART, n], zeros after the end."""
+    x = jnp.concatenate([x, jnp.zeros((-len(x) % PART, *x.shape[1:]))])
+    return jnp.moveaxis(x.reshape(-1, PART, *x.shape[1:]), 1, -2)
 
 
 class Recalling(eqx.Module):
