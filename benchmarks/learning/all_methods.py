@@ -69,7 +69,9 @@ def main() -> None:
             one = row(family, method)
             table = rows_so_far()  # again: another process may have written other rows
             table.setdefault(family, {})[method] = one
-            OUTPUT.write_text(json.dumps(table, indent=1) + "\n")
+            whole = OUTPUT.with_suffix(".new")
+            whole.write_text(json.dumps(table, indent=1) + "\n")
+            whole.replace(OUTPUT)
             told = f"{one['stages'][-1]['mean']:.2f} in the last stage, {one['training_seconds']} s of training"
             print(f"{family}, {method}: {told}", flush=True)
 

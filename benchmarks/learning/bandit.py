@@ -46,8 +46,7 @@ JUDGING = replace(
 """Over 500 pulls: a judge of each arm, and a small GRU that counts the time.
 
 Values of 500 pulls vary much more than advantages do: with the floor that is usual, advantages would be next to nothing
-beside the bonus for entropy. Batches of 64 tasks learn in half the steps, and two of five seeds forget how to explore
-in between (403 and 408 at the end).
+beside the bonus for entropy.
 """
 MANY_ARMS = replace(JUDGING, discount=0.998, entropy_weight=0.005)
 COUNTING = Transformer(layer="linear-recurrence", blocks=1, learning_rate=3e-3, meta_batch_size=128, trace=0.7)

@@ -312,6 +312,7 @@ def test_a_class_among_the_settings_is_named_in_json_and_not_imported():
         ({"tasks": [1, 2, 3]}, "need `set_task`"),
         ({"measures": ("success",)}, "like 'success=max'"),
         ({"measures": ("a=max", "a=mean")}, "named once"),
+        ({"measures": ("seconds=max",)}, "a measure cannot be called seconds"),
         ({"env": Telling, "vary": ("speed=4:6",), "max_steps": 9, "measures": ("sucess=max",)}, "mean 'success'"),
     ],
 )

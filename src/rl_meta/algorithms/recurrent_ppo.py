@@ -24,8 +24,8 @@ from rl_meta.algorithms.ppo import (
 )
 from rl_meta.axes import as_sequences, per_copy
 from rl_meta.errors import UserError
+from rl_meta.policies.action_judge import JudgingActorCritic, OutcomesByAction
 from rl_meta.policies.actor_critic import MakeNetwork, RecurrentActorCritic
-from rl_meta.policies.judging import JudgingActorCritic, OutcomesByAction
 from rl_meta.policies.layers import functional
 from rl_meta.policies.layout import Layout
 from rl_meta.policies.memory import Encoded, MakeCore, MakeMemory

@@ -31,8 +31,10 @@ SHARPNESS = 8.0
 WORTH_TALLYING = 5
 """Steps in a lifetime per state from which on sums are kept: from a hundred steps on twice as fast to learn from as all
 steps are to search, and several times as fast to live with (benchmarks/throughput/recall.py)."""
+LEAST_SINK = -30.0
+"""Below it, dividing by what nothing counts would overflow."""
 PART = 32
-"""Steps that a tally looks back on at once."""
+"""Most steps that a tally looks back on at once."""
 
 
 @runtime_checkable
@@ -91,7 +93,12 @@ class MeanOutcome(eqx.Module):
 
     def read(self, sums: Array) -> Array:
         """[..., width + 1] -> [..., width]."""
-        return sums[..., :-1] / (sums[..., -1:] + jnp.exp(self.sink))
+        return mean_of(sums, self.sink)
+
+
+def mean_of(sums: Array, sink: Array) -> Array:
+    """Sums that end with their count [..., n + 1] -> means [..., n], with as much of nothing as e^sink counts."""
+    return sums[..., :-1] / (sums[..., -1:] + jnp.exp(jnp.maximum(sink, LEAST_SINK)))
 
 
 def with_one(x: Array) -> Array:
@@ -207,11 +214,10 @@ class Tally(eqx.Module):
         """A lifetime from its first step on: [T, ..., in] -> recalled [T, ...]."""
         obs, weights, kept = self._read(xs)
         before = jnp.concatenate([jnp.zeros_like(obs[:1]), obs[:-1]])
-        until_now = jnp.tri(PART)
 
         def go_on(totals: Array, part: tuple[Array, Array, Array]) -> tuple[Array, Array]:
             before, weights, kept = part
-            near = until_now * (weights @ jnp.swapaxes(before, -1, -2))
+            near = jnp.tri(weights.shape[-2]) * (weights @ jnp.swapaxes(before, -1, -2))
             return totals + jnp.swapaxes(before, -1, -2) @ kept, near @ kept + weights @ totals
 
         none = jnp.broadcast_to(self.start().kept, (*xs.shape[1:-1], before.shape[-1], kept.shape[-1]))
@@ -228,9 +234,10 @@ class Tally(eqx.Module):
 
 
 def in_parts(x: Array) -> Array:
-    """[T, ..., n] -> [T / PART, ..., PART, n], zeros after the end."""
-    x = jnp.concatenate([x, jnp.zeros((-len(x) % PART, *x.shape[1:]))])
-    return jnp.moveaxis(x.reshape(-1, PART, *x.shape[1:]), 1, -2)
+    """[T, ..., n] -> [parts, ..., steps, n], zeros after the end."""
+    parts = -(-len(x) // PART)
+    x = jnp.concatenate([x, jnp.zeros((-len(x) % parts, *x.shape[1:]))])
+    return jnp.moveaxis(x.reshape(parts, -1, *x.shape[1:]), 1, -2)
 
 
 class Recalling(eqx.Module):

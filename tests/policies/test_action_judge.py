@@ -1,5 +1,7 @@
 """The judge of actions: what it reads of each, and that it is the same for all of them."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,15 +13,19 @@ from rl_meta.algorithms.recurrent_ppo import judging, network_with, remembering
 from rl_meta.algorithms.rl2 import RL2
 from rl_meta.algorithms.transformer import Transformer
 from rl_meta.axes import tile
+from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
+from rl_meta.policies.action_judge import OutcomesByAction, summary
 from rl_meta.policies.gru import GRU
-from rl_meta.policies.judging import OutcomesByAction, summary
 from rl_meta.policies.layout import Layout
 from rl_meta.policies.normaliser import layout_of_all
 from rl_meta.policies.recall import Lookup, Recall, Tally
+from rl_meta.policies.spaces import layout
 from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.pendulum import Pendulum
+from rl_meta.training.loop import trainer
 
 ROUNDING = 1e-5
 STATES, ACTIONS, WIDTH, LENGTH, BATCH = 2, 3, 4, 9, 5
@@ -75,8 +81,12 @@ def test_a_tally_finds_what_the_search_finds():
 @pytest.mark.parametrize("family", [Bandit(arms=3, pulls=LENGTH), CartPole(horizon=LENGTH)])
 def test_what_is_judged_looking_back_is_what_was_judged_while_living(family):
     judged = network(family)
-    size = layout_of_all(family.observation_space, family.action_space).size
+    obs, size = layout(family.observation_space).size, layout_of_all(family.observation_space, family.action_space).size
     xs = jnp.float32(np.random.default_rng(1).normal(size=(LENGTH, BATCH, size)))
+    actions = int(family.action_space.n)
+    xs = xs.at[..., 2 * obs : 2 * obs + actions].set(jax.nn.one_hot(jnp.arange(LENGTH) % actions, actions)[:, None])
+    if obs == 1:  # the bandit's, which is always the same
+        xs = xs.at[..., :2].set(1.0)
     start = tile(judged.start(), BATCH)
 
     def live(memory, x):
@@ -84,7 +94,7 @@ def test_what_is_judged_looking_back_is_what_was_judged_while_living(family):
         return memory, tuple(told)
 
     for back, forth in zip(judged.unroll(start, xs), jax.lax.scan(live, start, xs)[1], strict=True):
-        np.testing.assert_allclose(back, forth, atol=10 * ROUNDING)
+        np.testing.assert_allclose(back, forth, atol=10 * ROUNDING, equal_nan=False)
 
 
 def test_actions_that_change_places_are_judged_as_before():
@@ -114,3 +124,19 @@ def test_a_later_outcome_never_changes_an_earlier_judgement():
 def test_actions_that_cannot_be_counted_cannot_be_judged(cls):
     with pytest.raises(UserError, match=r"judge needs actions that can be counted \(Discrete\), got Box"):
         cls(judge=4).shape(Pendulum())
+
+
+@pytest.mark.parametrize("cls", [RL2, partial(Transformer, width=8, blocks=1, attention_heads=2), Hypernetwork])
+def test_a_method_with_a_judge_and_recall_learns_all_of_its_weights(cls):
+    family = Bandit(arms=3, pulls=6)
+    method = cls(judge=4, recall=4, encoder=(), meta_batch_size=8, epochs=2)
+    shape, algorithm = method.shape(family), method.build(family, 2)
+    collector = device_collector(algorithm.adapter, family, shape)
+    learning = trainer(algorithm, collector, lambda key: draw_tasks(family, key, 8), shape)
+    state = jax.jit(learning.init)(jax.random.key(0))
+    iterate = jax.jit(learning.iterate)
+    after, info = iterate(jax.random.key(1), iterate(jax.random.key(1), state)[0])
+    assert float(info["skipped_updates"]) == 0.0
+    for old, new in zip(*(jax.tree.leaves(x.meta.params.network.judge) for x in (state, after)), strict=True):
+        assert np.isfinite(new).all()
+        assert np.abs(new - old).max() > 0

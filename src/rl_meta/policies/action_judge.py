@@ -21,7 +21,7 @@ import numpy as np
 from rl_meta.policies.actor_critic import MakeNetwork
 from rl_meta.policies.layers import MLP, Linear, ValueHead
 from rl_meta.policies.layout import Layout
-from rl_meta.policies.recall import Recall, Tally, with_one
+from rl_meta.policies.recall import Recall, Tally, mean_of, with_one
 from rl_meta.types import Array, Key, PyTree
 
 
@@ -31,16 +31,16 @@ class OutcomesByAction(eqx.Module):
     value: MLP
     """f"""
     sink: Array
-    start: int = eqx.field(static=True)
+    action_at: int = eqx.field(static=True)
     """Where in an outcome the action begins, a one-hot vector."""
     actions: int = eqx.field(static=True)
     """How many there are."""
 
-    def __init__(self, outcome: Layout, start: int, actions: int, width: int, *, key: Key) -> None:
+    def __init__(self, outcome: Layout, action_at: int, actions: int, width: int, *, key: Key) -> None:
         """outcome: with the action. width: of f's output."""
         self.value = MLP(outcome, (width, width), key=key)
         self.sink = jnp.zeros(())
-        self.start, self.actions = start, actions
+        self.action_at, self.actions = action_at, actions
 
     @property
     def size_in(self) -> int:
@@ -59,8 +59,8 @@ class OutcomesByAction(eqx.Module):
 
     def keep(self, outcome: Array) -> Array:
         """[..., outcome] -> [..., kept]: f and 1 in the place of the action that was taken, else 0."""
-        taken = outcome[..., self.start : self.start + self.actions]
-        place = np.arange(self.size_in) - self.start
+        taken = outcome[..., self.action_at : self.action_at + self.actions]
+        place = np.arange(self.size_in) - self.action_at
         followed = jnp.where((place < 0) | (place >= self.actions), outcome, 0.0)
         kept = taken[..., :, None] * with_one(self.value(followed))[..., None, :]
         return kept.reshape(*kept.shape[:-2], -1)
@@ -68,26 +68,25 @@ class OutcomesByAction(eqx.Module):
     def read(self, sums: Array) -> Array:
         """[..., kept] -> e [..., actions, width + 1]."""
         sums = sums.reshape(*sums.shape[:-1], self.actions, self.size)
-        count = sums[..., -1:]
-        return jnp.concatenate([sums[..., :-1] / (count + jnp.exp(self.sink)), jnp.log1p(count)], -1)
+        return jnp.concatenate([mean_of(sums, self.sink), jnp.log1p(sums[..., -1:])], -1)
 
 
-class Judge(eqx.Module):
+class ActionJudge(eqx.Module):
     """g: two tanh layers and a number; what is the same for all actions enters the first layer once."""
 
     each: Linear
-    others: Linear
+    common: Linear
     rest: MLP
 
     def __init__(self, size: int, width: int, *, key: Key) -> None:
         """size: of e_a; z is twice as long."""
-        key_each, key_others, key_rest = jax.random.split(key, 3)
-        self.each, self.others = Linear(size, width, key=key_each), Linear(2 * size, width, key=key_others)
+        key_each, key_common, key_rest = jax.random.split(key, 3)
+        self.each, self.common = Linear(size, width, key=key_each), Linear(2 * size, width, key=key_common)
         self.rest = MLP(width, (width,), 1, gain=0.01, key=key_rest)
 
     def __call__(self, each: Array, z: Array) -> Array:
         """Of e [..., actions, size] and z [..., 2 size] -> [..., actions]."""
-        return self.rest(jnp.tanh(self.each(each) + self.others(z)[..., None, :]))[..., 0]
+        return self.rest(jnp.tanh(self.each(each) + self.common(z)[..., None, :]))[..., 0]
 
 
 class JudgingActorCritic(eqx.Module):
@@ -95,7 +94,7 @@ class JudgingActorCritic(eqx.Module):
 
     recall: Recall | Tally
     """Of `OutcomesByAction`."""
-    judge: Judge
+    judge: ActionJudge
     network: Any
     """As `RecurrentActorCritic`."""
 
@@ -104,7 +103,7 @@ class JudgingActorCritic(eqx.Module):
         key_judge, key_network = jax.random.split(key)
         size = recall.lookup.outcomes.size
         self.recall = recall
-        self.judge = Judge(size, width, key=key_judge)
+        self.judge = ActionJudge(size, width, key=key_judge)
         self.network = make(layout + 2 * size, key_network)
 
     @property
