@@ -186,7 +186,7 @@ def outcome_layout(family: Family) -> Layout:
 
 
 def found_by(lookup: Lookup, settings: LifetimePPO, family: Family) -> Recall | Tally:
-    """The faster way to find: by sums where observations are few numbers, by searching all steps elsewhere."""
+    """How to find: by sums where observations are few numbers, by searching all steps elsewhere."""
     shape, states = settings.shape(family), family.observation_space
     steps = shape.stages * shape.steps
     often = isinstance(states, spaces.Discrete) and int(states.n) * WORTH_TALLYING <= steps

@@ -29,8 +29,8 @@ SHARPNESS = 8.0
 """β at first: another state of a finite world, whose one-hot vector is √2 away, weighs e⁻⁸ as much as the same one."""
 
 WORTH_TALLYING = 5
-"""Steps in a lifetime per state from which on sums are kept: from a hundred steps on twice as fast to learn from as all
-steps are to search, and several times as fast to live with (benchmarks/throughput/recall.py)."""
+"""Steps in a lifetime per state from which on sums are kept: as fast to learn from as all steps are to search, in long
+lifetimes several times as fast, and so to live with in all (benchmarks/throughput/recall.py)."""
 LEAST_SINK = -30.0
 """Below it, dividing by what nothing counts would overflow."""
 PART = 32
