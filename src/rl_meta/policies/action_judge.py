@@ -131,5 +131,5 @@ class JudgingActorCritic(eqx.Module):
 
 
 def summary(each: Array) -> Array:
-    """E [..., actions, n] -> z [..., 2 n], the same in whatever order the actions stand."""
+    """Of e [..., actions, n] -> z [..., 2 n], the same in whatever order the actions stand."""
     return jnp.concatenate([each.mean(-2), each.max(-2)], -1)
