@@ -10,6 +10,7 @@ import pytest
 
 from rl_meta.axes import tile
 from rl_meta.errors import UserError
+from rl_meta.policies import attention as attention_module
 from rl_meta.policies import linear_recurrence as recurrence
 from rl_meta.policies.attention import Attention, rotated
 from rl_meta.policies.gru import GRU
@@ -21,6 +22,8 @@ ROUNDING = 1e-5
 """Single-precision sums of a dozen products in another order, through two blocks."""
 SIZE_IN, SIZE, LENGTH, BATCH = 3, 8, 9, 4
 WINDOW = 4
+LONG = 150
+"""Steps that attention looks back on in three parts."""
 
 
 def normal(seed, *shape):
@@ -139,9 +142,34 @@ def test_attention_can_count_equal_steps():
     np.testing.assert_allclose(outputs[:, 0] / outputs[0, 0], 2 * count / (count + 1), rtol=ROUNDING)
 
 
+@pytest.mark.parametrize("context", [LONG, 100])
+@pytest.mark.parametrize("at_once", [1, 10**9])
+def test_a_long_lifetime_is_looked_back_on_as_it_was_lived(monkeypatch, context, at_once):
+    """In three parts, one sequence after the other or all at once: outputs as of steps, gradients of either alike."""
+    layer = Attention(SIZE, 2, context, key=jax.random.key(0))
+    layer = eqx.tree_at(lambda a: (a.out.weight, a.sink), layer, (jnp.eye(SIZE), normal(1, 2)))
+    xs = normal(0, LONG, BATCH, SIZE)
+
+    def lived(layer, xs):
+        start = tile(layer.start(), BATCH)
+        return jax.lax.scan(lambda memory, x: layer.step(memory, x), start, xs)[1]
+
+    def looked(layer, xs):
+        return layer.unroll(layer.start(), xs)
+
+    def outputs_and_gradients(see):
+        loss = lambda layer: (see(layer, xs) ** 2).sum() / LONG
+        return eqx.filter_jit(lambda layer: (see(layer, xs), eqx.filter_grad(loss)(layer)))(layer)
+
+    monkeypatch.setattr(attention_module, "SCORES_AT_ONCE", at_once)
+    for got, expected in zip(*map(jax.tree.leaves, map(outputs_and_gradients, (looked, lived))), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=10 * ROUNDING)
+
+
 def test_a_rotated_product_depends_on_the_distance_alone():
     query, key = normal(0, SIZE), normal(1, SIZE)
-    score = lambda s, t: float(rotated(query, jnp.array(s)) @ rotated(key, jnp.array(t)))
+    at = lambda x, time: rotated(x[None], jnp.array([time]))[0]
+    score = lambda s, t: float(at(query, s) @ at(key, t))
     np.testing.assert_allclose(score(3, 10), score(403, 410), rtol=1e-3)
     assert abs(score(3, 10) - score(3, 4)) > 0.1
 
