@@ -52,7 +52,8 @@ parser.add_argument("--tasks", type=int, default=500, help="held-out tasks")
 options = parser.parse_args()
 
 family = GymnasiumFamily(Oven, vary={"best": Uniform(0, 1)}, max_steps=5, episodes=3)
-run = rl_meta.train(family, RL2(memory=32), out=options.out, steps=options.steps)
+method = RL2(memory=32, learning_rate=3e-3, discount=0.9, trace=0.9)  # what a loaf teaches pays with the next ones
+run = rl_meta.train(family, method, out=options.out, steps=options.steps)
 evaluation = rl_meta.evaluate(run, family=family, tasks=options.tasks, baselines=(), acting="deterministic")
 for row, good in zip(evaluation["episodes"], (4.25, 5.0, 5.0), strict=True):
     print(f"episode {row['episode'] + 1}: {row['mean']:.2f} (should be about {good:.2f})")

@@ -24,12 +24,14 @@ SPARSE = PEARL(
     batch_steps=32,
 )
 SWING = PEARL(meta_batch_size=8, discount=0.95, kl_weight=1e-5, temperature=0.1, batch_steps=32)
+UPRIGHT = RL2(meta_batch_size=16, epochs=8, learning_rate=1e-3, discount=0.95, trace=0.9, entropy_weight=0.0)
+"""Lifetimes are 600 steps: few at once, many updates."""
 
 EXPERIMENTS: dict[str, tuple[Family, Method, int]] = {
     "point-goal-sparse-pearl": (SparsePointGoal(), SPARSE, 600_000),
     "point-goal-sparse-rl2": (SparsePointGoal(), RL2(), 3_000_000),
     "pendulum-pearl": (Pendulum(), SWING, 300_000),
-    "pendulum-rl2": (Pendulum(), RL2(), 3_000_000),
+    "pendulum-rl2": (Pendulum(), UPRIGHT, 3_000_000),
 }
 
 
