@@ -1,6 +1,7 @@
 """Against the installed RLlib: families as its environments, its algorithms meta-trained, its checkpoints."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -19,7 +20,9 @@ pytest.importorskip("ray.rllib")
 
 from ray.rllib.algorithms.algorithm import Algorithm  # noqa: E402
 from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
+from ray.rllib.core.rl_module.rl_module import RLModule  # noqa: E402
 
+from rl_meta.integrations.foreign import Lesson, RepeatableLearner, take  # noqa: E402
 from rl_meta.integrations.rllib import RLlibLearner, config_of  # noqa: E402
 from rl_meta.integrations.rllib_envs import FamilyEnv, FamilyVectorEnv, make_env, register  # noqa: E402
 
@@ -150,6 +153,21 @@ def test_a_task_begins_with_nothing_of_the_last_one(learner):
     assert learner.algorithm.env_runner.num_env_steps_sampled_lifetime == 0
 
 
+def test_what_is_learned_in_a_task_follows_from_the_seed(learner):
+    assert isinstance(learner, RepeatableLearner)
+    begun, tasks = learner.get_parameters(), [FAMILY.sample(jax.random.key(i)) for i in range(2)]
+
+    def learned(task, seed):
+        return take(learner, begun, Lesson(task, 64, seed))
+
+    (one, earned), (other, _) = learned(tasks[0], 3), learned(tasks[1], 5)
+    again, earned_again = learned(tasks[0], 3)
+    assert same(again, one)
+    assert earned_again == earned
+    assert not same(other, one)
+    assert not same(learned(tasks[0], 4)[0], one)
+
+
 def test_episodes_go_on_from_one_call_to_the_next_in_the_same_task(learner):
     learner.set_parameters(learner.get_parameters())
     task, returns = FAMILY.sample(jax.random.key(1)), []
@@ -210,6 +228,19 @@ def test_the_command_writes_a_checkpoint(tmp_path, capsys):
     assert (tmp_path / "out" / "model" / "rllib_checkpoint.json").exists()
     about = json.loads((tmp_path / "out" / "learner.json").read_text())
     assert (about["learner"]["name"], about["family"]["horizon"]) == ("rllib:PPO", 10)
+
+
+@pytest.mark.learning  # a second Ray takes its time to start
+def test_a_worker_learns_what_the_command_alone_does(tmp_path):
+    line = (
+        "train cartpole reptile --learner rllib:PPO --family.horizon 10 --steps 64 --method.task-steps 32 --n-envs 2 "
+        "--method.meta-batch-size 2 --set train_batch_size_per_learner=32 --set minibatch_size=16 --json --out"
+    )
+    for out, more in (("alone", []), ("by a worker", ["--workers", "1"])):
+        main([*line.split(), str(tmp_path / out), *more])
+    module = Path("model", "learner_group", "learner", "rl_module", "default_policy")
+    alone, by_worker = (RLModule.from_checkpoint(tmp_path / out / module) for out in ("alone", "by a worker"))
+    assert same(alone.get_state(), by_worker.get_state())
 
 
 def test_a_registered_family_is_an_environment_by_name():

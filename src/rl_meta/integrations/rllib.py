@@ -13,6 +13,7 @@ from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.algorithms.dqn import DQNConfig
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.utils.debug import update_global_seed_if_necessary
 
 from rl_meta.errors import UserError, unknown
 from rl_meta.integrations.rllib_envs import AnyFamily, FamilyVectorEnv
@@ -87,6 +88,15 @@ class RLlibLearner:
         self.algorithm.metrics.reset()
         runner.num_env_steps_sampled_lifetime = 0
         runner._needs_initial_reset = True
+
+    def reseed(self, seed: int) -> None:
+        """See `RepeatableLearner`. RLlib draws from the generators of this process, which are set."""
+        update_global_seed_if_necessary("torch", seed)
+        buffer = self.algorithm.local_replay_buffer
+        if buffer is not None:
+            buffer.rng = np.random.default_rng(seed)
+        runner = self.algorithm.env_runner
+        runner._seed, runner._needs_initial_reset = seed, True  # environments get it with the reset
 
     def learn(self, task: PyTree, steps: int) -> float:
         """See `ForeignLearner`."""
