@@ -61,12 +61,12 @@ def trained_and_tried(
         out = RUNS / f"{name}-{seed}"
         runs.append(rl_meta.train(family, method, out=out, steps=steps, seed=seed))
         print(f"  seed {seed}: trained, {time.monotonic() - began:.0f} s", flush=True)
-    lived = {"tasks": tasks, "stages": stages, "acting": acting}
+    lived = {"family": family, "tasks": tasks, "stages": stages, "acting": acting}
     evaluations = [rl_meta.evaluate(run, **lived, baselines=(), seed=1000) for run in runs]
     totals = [copies * one["lifetime"]["mean"] for one in evaluations]
     return {
         "name": name,
-        "family": dataclasses.asdict(family),
+        "family": json.loads((runs[0] / "config.json").read_text())["family"],
         "method": {"class": type(method).__name__, **dataclasses.asdict(method)},
         "env_steps": steps,
         "seeds": SEEDS,
