@@ -36,7 +36,7 @@ from rl_meta.training.loop import improving
 from rl_meta.training.run import DeviceProgram, program_of, root_keys
 
 RESULTS = Path(__file__).parents[1] / "results" / "cluster.json"
-CONFIG = RunConfig(CartPole(), RL2(), steps=10_000_000)
+CONFIG = RunConfig(CartPole(), RL2(meta_batch_size=64), steps=10_000_000)
 MACHINES = (1, 10, 100, 1000)
 NETWORK = 1.25e9
 """Assumed, for nothing here goes over a wire: bytes per second into the learner's machine (10 Gbit/s)."""

@@ -249,3 +249,20 @@ def test_a_given_family_must_be_the_one_that_the_run_was_made_with(tmp_path):
     path.write_text(RunConfig(Bandit(arms=3), RL2()).to_json())
     with pytest.raises(UserError, match="was made with the family"):
         read_config(path, family=Bandit(arms=4))
+
+
+@pytest.mark.parametrize(
+    ("family", "method", "tasks"),
+    [
+        (Bandit(arms=2, pulls=10), RL2(), 64),
+        (Bandit(arms=2, pulls=200), RL2(), 32),
+        (Bandit(arms=2, pulls=600), RL2(), 16),
+        (CartPole(horizon=200), RL2(lifetime_episodes=4, segment_episodes=1), 32),
+        (CartPole(horizon=200), MultiTask(rollout_steps=50), 64),
+        (CartPole(horizon=200), RL2(meta_batch_size=7), 7),
+    ],
+)
+def test_long_lifetimes_are_lived_few_at_once_unless_told_otherwise(family, method, tasks):
+    config = RunConfig(family, method)
+    assert config.tasks == config.method.meta_batch_size == tasks
+    assert json.loads(config.to_json())["method"]["meta_batch_size"] == tasks, "later versions may choose otherwise"

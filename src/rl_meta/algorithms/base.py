@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from rl_meta.errors import UserError
-from rl_meta.settings import Count
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, Info, Key, Lifetimes, PyTree, Step
 
@@ -83,8 +82,9 @@ class Shape:
 class Method(Protocol):
     """A method's settings: a frozen dataclass; its fields appear on the command line as `--method.FIELD`."""
 
-    meta_batch_size: Count
-    """Tasks lived in at the same time."""
+    @property
+    def meta_batch_size(self) -> int | None:
+        """Tasks lived in at the same time; None: `RunConfig` decides, by how long they are lived in."""
 
     def view(self, family: Family) -> Family:
         """The family as this method's agent sees it."""

@@ -20,8 +20,8 @@ from rl_meta.types import Array, Info, Inputs, Key, Lifetimes, PyTree
 class MultiTask(FeedForwardPPO):
     """One policy for all tasks, which does not adapt; a baseline."""
 
-    meta_batch_size: Count = 128
-    """Tasks lived in at the same time."""
+    meta_batch_size: Count | None = None
+    """Tasks lived in at the same time; None: as many as make about 6,400 steps of an iteration, from 16 to 64."""
     rollout_steps: Count | None = None
     """Steps in each task between two updates; None: the whole lifetime."""
 

@@ -54,8 +54,8 @@ class VariBAD(FeedForwardPPO):
 
     learning_rate: LearningRate = 2e-3
     """Of the policy's Adam."""
-    meta_batch_size: Count = 128
-    """Tasks lived in at the same time."""
+    meta_batch_size: Count | None = None
+    """Tasks lived in at the same time; None: as many as make about 6,400 steps of an iteration, from 16 to 64."""
     lifetime_episodes: Count | None = None
     """Full-length episodes in a lifetime; None: as many as the family says."""
     latent: Count = 10
@@ -93,7 +93,7 @@ class VariBAD(FeedForwardPPO):
 
     def shape(self, family: Family) -> Shape:
         """A stage is one full-length episode's time; episodes run on across stages."""
-        if self.replay_lifetimes < self.meta_batch_size:
+        if self.meta_batch_size and self.replay_lifetimes < self.meta_batch_size:
             raise UserError(
                 f"replay_lifetimes must be at least meta_batch_size, {self.meta_batch_size}, "
                 f"got {self.replay_lifetimes}: an iteration's lifetimes have to fit"

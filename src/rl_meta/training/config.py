@@ -18,6 +18,15 @@ CALLS = 200
 """Into how many compiled calls a run is cut, each with a line of metrics, ..."""
 MOST_STEPS_PER_CALL = 400_000
 """... unless they would be longer than this."""
+STEPS_TO_LEARN_FROM = 6_400
+"""Of all lifetimes of an iteration, about: where lifetimes are long, many at once would leave few updates."""
+FEWEST_TASKS, MOST_TASKS = 16, 64
+
+
+def tasks_at_once(steps: int) -> int:
+    """How many lifetimes (or segments) of so many steps to learn from at once: a multiple of `FEWEST_TASKS`."""
+    enough = STEPS_TO_LEARN_FROM // steps // FEWEST_TASKS * FEWEST_TASKS
+    return min(max(enough, FEWEST_TASKS), MOST_TASKS)
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,10 @@ class RunConfig:
     def __post_init__(self) -> None:
         for part in (self, self.family, self.method):
             check_settings(part)
+        if self.method.meta_batch_size is None:
+            settled: Any = self.method
+            settled = dataclasses.replace(settled, meta_batch_size=tasks_at_once(self.shape.steps_per_call))
+            object.__setattr__(self, "method", settled)
         _ = self.shape  # contradictory sizes are an error now, not after compiling
 
     @property
@@ -44,9 +57,15 @@ class RunConfig:
         return self.method.shape(self.method.view(self.family))
 
     @property
+    def tasks(self) -> int:
+        """Lived in at the same time: the method's `meta_batch_size`, which is settled here if it was None."""
+        assert self.method.meta_batch_size is not None
+        return self.method.meta_batch_size
+
+    @property
     def steps_per_iteration(self) -> int:
         """Environment steps between two updates."""
-        return self.shape.steps_per_call * self.method.meta_batch_size
+        return self.shape.steps_per_call * self.tasks
 
     @property
     def iterations(self) -> int:

@@ -78,7 +78,7 @@ class HostProgram:
         method, self.shape = config.method, config.shape
         algorithm = beginning_with(method.build(family, config.iterations), initial, family)
         algorithm = algorithm._replace(init=jax.jit(algorithm.init))
-        sample = jax.jit(lambda key: draw_tasks(family, key, method.meta_batch_size))
+        sample = jax.jit(lambda key: draw_tasks(family, key, config.tasks))
         improve = improving(algorithm, self.shape, measures_of(family))
         compiled = spread_over(learner_devices, jax.jit(improve))
         imagined = device_collector(algorithm.adapter, blank_of(family), self.shape)
@@ -133,9 +133,9 @@ def cluster_program(config: RunConfig, cluster: Cluster, initial: InitialNetwork
         UserError: settings that do not go together, no such cluster, or Ray is not installed.
     """
     family, shape, method = config.method.view(config.family), config.shape, config.method
-    if cluster.collectors > method.meta_batch_size:
+    if cluster.collectors > config.tasks:
         raise UserError(
-            f"{cluster.collectors} collectors have {method.meta_batch_size} tasks to share: "
+            f"{cluster.collectors} collectors have {config.tasks} tasks to share: "
             "give fewer collectors or a larger --method.meta-batch-size"
         )
     if on_host(family) and shape.stages_per_call < shape.stages:
@@ -143,9 +143,9 @@ def cluster_program(config: RunConfig, cluster: Cluster, initial: InitialNetwork
             "lifetimes in segments keep their environments between updates, which collectors on other machines cannot: "
             "train without segment_episodes, or without collectors"
         )
-    if method.meta_batch_size % cluster.learner_devices:
+    if config.tasks % cluster.learner_devices:
         raise UserError(
-            f"{method.meta_batch_size} tasks cannot be spread evenly over {cluster.learner_devices} devices: choose "
+            f"{config.tasks} tasks cannot be spread evenly over {cluster.learner_devices} devices: choose "
             "--learner-devices or --method.meta-batch-size so that it can"
         )
     devices_to_learn_on(cluster.learner_devices)

@@ -56,7 +56,7 @@ def build_trainer(config: RunConfig, initial: InitialNetwork | None = None) -> T
     family, method, shape = on_device(config.method.view(config.family)), config.method, config.shape
     algorithm = beginning_with(method.build(family, config.iterations), initial, family)
     collector = device_collector(algorithm.adapter, family, shape)
-    sample = lambda key: draw_tasks(family, key, method.meta_batch_size)
+    sample = lambda key: draw_tasks(family, key, config.tasks)
     return trainer(algorithm, collector, sample, shape, improve=improving(algorithm, shape, measures_of(family)))
 
 
