@@ -53,10 +53,11 @@ def row(family_name: str, method_name: str) -> dict[str, Any]:
         steps=1 if untrained else STEPS,
         seeds=SEEDS,
     )
+    config = json.loads((run / "config.json").read_text())
     told = rl_meta.evaluate(run, tasks=TASKS, baselines=(), seed=1000)
     return {
-        "family": dataclasses.asdict(family),
-        "method": {"class": type(method).__name__, **dataclasses.asdict(method)},
+        "family": config["family"],
+        "method": {"class": type(method).__name__, **config["method"]},
         "env_steps": 0 if untrained else STEPS,
         "seeds": SEEDS,
         "tasks": TASKS,

@@ -4,7 +4,6 @@ A run that was cut off goes on where it was; one that is complete is only evalua
 """
 
 import argparse
-import dataclasses
 import json
 import time
 from pathlib import Path
@@ -61,13 +60,14 @@ def trained_and_tried(
         out = RUNS / f"{name}-{seed}"
         runs.append(rl_meta.train(family, method, out=out, steps=steps, seed=seed))
         print(f"  seed {seed}: trained, {time.monotonic() - began:.0f} s", flush=True)
+    config = json.loads((runs[0] / "config.json").read_text())
     lived = {"family": family, "tasks": tasks, "stages": stages, "acting": acting}
     evaluations = [rl_meta.evaluate(run, **lived, baselines=(), seed=1000) for run in runs]
     totals = [copies * one["lifetime"]["mean"] for one in evaluations]
     return {
         "name": name,
-        "family": json.loads((runs[0] / "config.json").read_text())["family"],
-        "method": {"class": type(method).__name__, **dataclasses.asdict(method)},
+        "family": config["family"],
+        "method": {"class": type(method).__name__, **config["method"]},
         "env_steps": steps,
         "seeds": SEEDS,
         "tasks": tasks,
