@@ -85,6 +85,7 @@ class RLlibLearner:
         self.algorithm.local_replay_buffer = self.algorithm._create_local_replay_buffer_if_necessary(
             self.algorithm.config
         )
+        runner.get_metrics()  # what it has counted and not told yet, in an evaluation for example
         self.algorithm.metrics.reset()
         runner.num_env_steps_sampled_lifetime = 0
         runner._needs_initial_reset = True
