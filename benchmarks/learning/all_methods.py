@@ -5,8 +5,8 @@
     python benchmarks/learning/all_methods.py cartpole rl2 maml        two methods on one family
 
 Every method has its default settings but for what `SETTINGS` says of the family, which holds for all methods that have
-such a setting. A row of
-benchmarks/results/all-methods.json is written as soon as it is there; rows that are there already are left alone.
+such a setting. A row of benchmarks/results/all-methods.json is written as soon as it is there; rows that are there
+already are left alone.
 `scratch` needs no meta-training: its agents learn in each task for as many steps as its default lifetime has.
 """
 
@@ -14,7 +14,7 @@ import dataclasses
 import json
 from typing import Any
 
-from experiment import RESULTS, RUNS, SEEDS, chosen, metrics_of
+from experiment import RESULTS, RUNS, SEEDS, SWING_UP, chosen, metrics_of
 
 import rl_meta
 from rl_meta.algorithms.base import Method
@@ -23,17 +23,8 @@ from rl_meta.training.catalogue import families, methods
 from rl_meta.training.run import versions
 
 FAMILIES = ("cartpole", "grid-navigation", "pendulum", "dark-room", "point-goal-sparse")
-SETTINGS: dict[str, dict[str, Any]] = {
-    "pendulum": {
-        "meta_batch_size": 16,
-        "epochs": 8,
-        "learning_rate": 1e-3,
-        "discount": 0.95,
-        "trace": 0.9,
-        "entropy_weight": 0.0,
-    },
-}
-"""By family. Lifetimes of 600 steps leave few updates in a million steps, if many tasks are lived in at once."""
+SETTINGS = {"pendulum": SWING_UP}
+"""By family."""
 STEPS = 1_000_000
 TASKS = 200
 OUTPUT = RESULTS / "all-methods.json"
@@ -57,7 +48,7 @@ def row(family_name: str, method_name: str) -> dict[str, Any]:
     told = rl_meta.evaluate(run, tasks=TASKS, baselines=(), seed=1000)
     return {
         "family": config["family"],
-        "method": {"class": type(method).__name__, **config["method"]},
+        "method": config["method"],
         "env_steps": 0 if untrained else STEPS,
         "seeds": SEEDS,
         "tasks": TASKS,

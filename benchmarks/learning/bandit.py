@@ -9,7 +9,7 @@ Duan et al. 2016, table 1.
 
 from dataclasses import replace
 
-from experiment import chosen, experiment
+from experiment import Experiment, run_chosen
 
 from rl_meta.algorithms.hypernetwork import Hypernetwork
 from rl_meta.algorithms.maml import MAML
@@ -67,88 +67,110 @@ random: with a limit of 0.01 and less damping, four of five seeds had forgotten 
 """
 
 EXPERIMENTS = {
-    "bandit-10-5-rl2": (
-        Bandit(arms=5, pulls=10),
-        RL2(meta_batch_size=512, learning_rate=3e-3, discount=1.0, trace=0.9, entropy_weight=0.005, memory_span=100.0),
-        8_000_000,
-        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
-    ),
-    "bandit-100-5-rl2": (
-        Bandit(arms=5, pulls=100),
-        LONG,
-        8_000_000,
-        {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
-    ),
-    "bandit-100-10-rl2": (
-        Bandit(arms=10, pulls=100),
-        RECALLING,
-        6_000_000,
-        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
-    ),
-    "bandit-100-10-gru": (
-        Bandit(arms=10, pulls=100),
-        LONG,
-        12_000_000,
-        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
-    ),
-    "bandit-10-5-hypernetwork": (
-        Bandit(arms=5, pulls=10),
-        Hypernetwork(meta_batch_size=512, discount=1.0, trace=0.9, entropy_weight=0.005),
-        8_000_000,
-        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
-    ),
-    "bandit-10-5-transformer": (
-        Bandit(arms=5, pulls=10),
-        Transformer(meta_batch_size=512, discount=1.0, trace=0.9, entropy_weight=0.005),
-        8_000_000,
-        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
-    ),
-    "bandit-10-5-maml": (
-        Bandit(arms=5, pulls=1),
-        TWO_PULLS_A_STEP,
-        2_000_000,
-        {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7},
-    ),
-    "bandit-100-5-linear-recurrence": (
-        Bandit(arms=5, pulls=100),
-        COUNTING,
-        8_000_000,
-        {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
-    ),
-    "bandit-100-10-linear-recurrence": (
-        Bandit(arms=10, pulls=100),
-        COUNTING,
-        12_000_000,
-        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
-    ),
-    "bandit-100-10-attention": (
-        Bandit(arms=10, pulls=100),
-        Transformer(blocks=1, learning_rate=2e-3, meta_batch_size=128, trace=0.7),
-        12_000_000,
-        {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
-    ),
-    "bandit-500-10-rl2": (
-        Bandit(arms=10, pulls=500),
-        JUDGING,
-        8_000_000,
-        {"Gittins": 437.8, "Thompson sampling": 429.5, "published RL²": 432.5, "target": 432.5},
-    ),
-    "bandit-500-50-rl2": (
-        Bandit(arms=50, pulls=500),
-        MANY_ARMS,
-        9_000_000,
-        {"Gittins": 463.7, "Thompson sampling": 427.2, "published RL²": 438.9, "target": 438.9},
-    ),
+    name: Experiment(
+        family=family,
+        method=method,
+        steps=steps,
+        tasks=10_000,
+        known=known,
+        acting="sampled",
+        copies=getattr(method, "copies", 1),
+    )
+    for name, family, method, steps, known in [
+        (
+            "bandit-10-5-rl2",
+            Bandit(arms=5, pulls=10),
+            RL2(
+                meta_batch_size=512,
+                learning_rate=3e-3,
+                discount=1.0,
+                trace=0.9,
+                entropy_weight=0.005,
+                memory_span=100.0,
+            ),
+            8_000_000,
+            {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
+        ),
+        (
+            "bandit-100-5-rl2",
+            Bandit(arms=5, pulls=100),
+            LONG,
+            8_000_000,
+            {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
+        ),
+        (
+            "bandit-100-10-rl2",
+            Bandit(arms=10, pulls=100),
+            RECALLING,
+            6_000_000,
+            {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+        ),
+        (
+            "bandit-100-10-gru",
+            Bandit(arms=10, pulls=100),
+            LONG,
+            12_000_000,
+            {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+        ),
+        (
+            "bandit-10-5-hypernetwork",
+            Bandit(arms=5, pulls=10),
+            Hypernetwork(meta_batch_size=512, discount=1.0, trace=0.9, entropy_weight=0.005),
+            8_000_000,
+            {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
+        ),
+        (
+            "bandit-10-5-transformer",
+            Bandit(arms=5, pulls=10),
+            Transformer(meta_batch_size=512, discount=1.0, trace=0.9, entropy_weight=0.005),
+            8_000_000,
+            {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7, "target": 6.60},
+        ),
+        (
+            "bandit-10-5-maml",
+            Bandit(arms=5, pulls=1),
+            TWO_PULLS_A_STEP,
+            2_000_000,
+            {"Bayes-optimal": 6.6600, "Thompson sampling": 5.7, "published RL²": 6.7},
+        ),
+        (
+            "bandit-100-5-linear-recurrence",
+            Bandit(arms=5, pulls=100),
+            COUNTING,
+            8_000_000,
+            {"Gittins": 78.3, "Thompson sampling": 74.7, "published RL²": 78.7, "target": 77.5},
+        ),
+        (
+            "bandit-100-10-linear-recurrence",
+            Bandit(arms=10, pulls=100),
+            COUNTING,
+            12_000_000,
+            {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+        ),
+        (
+            "bandit-100-10-attention",
+            Bandit(arms=10, pulls=100),
+            Transformer(blocks=1, learning_rate=2e-3, meta_batch_size=128, trace=0.7),
+            12_000_000,
+            {"Gittins": 82.8, "Thompson sampling": 76.7, "published RL²": 83.5, "target": 82.0},
+        ),
+        (
+            "bandit-500-10-rl2",
+            Bandit(arms=10, pulls=500),
+            JUDGING,
+            8_000_000,
+            {"Gittins": 437.8, "Thompson sampling": 429.5, "published RL²": 432.5, "target": 432.5},
+        ),
+        (
+            "bandit-500-50-rl2",
+            Bandit(arms=50, pulls=500),
+            MANY_ARMS,
+            9_000_000,
+            {"Gittins": 463.7, "Thompson sampling": 427.2, "published RL²": 438.9, "target": 438.9},
+        ),
+    ]
 }
 
 
-def main() -> None:
-    """Train, evaluate, write the results."""
-    for name in chosen(list(EXPERIMENTS)):
-        family, method, steps, known = EXPERIMENTS[name]
-        tried = {"tasks": 10_000, "acting": "sampled", "copies": getattr(method, "copies", 1)}
-        experiment(name, family, method, steps=steps, known=known, **tried)
-
-
 if __name__ == "__main__":
-    main()
+    run_chosen(EXPERIMENTS)

@@ -1,4 +1,4 @@
-"""One experiment: train over seeds, adapt to held-out tasks, write benchmarks/results/NAME.json.
+"""Experiments: train over seeds, adapt to held-out tasks, write benchmarks/results/NAME.json.
 
 A run that was cut off goes on where it was; one that is complete is only evaluated again.
 """
@@ -6,6 +6,7 @@ A run that was cut off goes on where it was; one that is complete is only evalua
 import argparse
 import json
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,67 +20,76 @@ HERE = Path(__file__).parent.parent
 RESULTS = HERE / "results"
 RUNS = HERE.parent / ".cache" / "benchmarks"
 SEEDS = 5
+SWING_UP: dict[str, Any] = {
+    "meta_batch_size": 16,
+    "epochs": 8,
+    "learning_rate": 1e-3,
+    "discount": 0.95,
+    "trace": 0.9,
+    "entropy_weight": 0.0,
+}
+"""For pendulums: lifetimes are 600 steps, so that few at once make many updates."""
 
 
-def experiment(
-    name: str, family: Family, method: Method, *, steps: int, known: dict[str, float], **tried: Any
-) -> dict[str, Any]:
-    """Train all seeds, evaluate each on held-out tasks; the result is what is written.
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """Who learns what for how long, and how it is tried."""
 
-    known: reference values by name, such as the Bayes-optimal one. tried: see `trained_and_tried`. Scores are returns
-    of the whole lifetime.
-    """
-    print(f"{name}: {SEEDS} seeds of {steps:,} steps")
-    result = trained_and_tried(name, family, method, steps=steps, **tried)
-    result["known"] = known
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
-    by_seed = [round(total, 3) for total in result["lifetime_by_seed"]]
-    print(f"  lifetime return {result['lifetime']['mean']:.3f} by seed {by_seed}; known {known}")
-    return result
+    family: Family
+    method: Method
+    steps: int
+    """Environment steps of training, per seed."""
+    tasks: int
+    """Held out, on which each seed is tried."""
+    known: dict[str, float] = field(default_factory=dict)
+    """Reference values by name, such as the Bayes-optimal one; returns of a whole lifetime."""
+    acting: str = "deterministic"
+    stages: int | None = None
+    """That agents live in evaluation, if not as in training."""
+    copies: int = 1
+    """Of the episodes that a stage lives at once, over how many of them a lifetime's return is summed."""
 
 
-def trained_and_tried(
-    name: str,
-    family: Family,
-    method: Method,
-    *,
-    steps: int,
-    tasks: int,
-    acting: str = "deterministic",
-    stages: int | None = None,
-    copies: int = 1,
-) -> dict[str, Any]:
-    """Train all seeds, evaluate each on `tasks` held-out tasks; what there is to tell of it.
+def run_chosen(experiments: dict[str, Experiment]) -> None:
+    """Those that the command line asks for: train all seeds, evaluate each, write the results."""
+    for name in chosen(list(experiments)):
+        one = experiments[name]
+        print(f"{name}: {SEEDS} seeds of {one.steps:,} steps")
+        result = trained_and_tried(name, one)
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        by_seed = [round(total, 3) for total in result["lifetime_by_seed"]]
+        print(f"  lifetime return {result['lifetime']['mean']:.3f} by seed {by_seed}; known {one.known}")
 
-    stages: that agents live in evaluation, if not as in training. copies: of the episodes that a stage lives at once,
-    over how many of them a lifetime's return is summed.
-    """
+
+def trained_and_tried(name: str, one: Experiment) -> dict[str, Any]:
+    """What there is to tell of an experiment."""
     began, runs = time.monotonic(), []
     for seed in range(SEEDS):
         out = RUNS / f"{name}-{seed}"
-        runs.append(rl_meta.train(family, method, out=out, steps=steps, seed=seed))
+        runs.append(rl_meta.train(one.family, one.method, out=out, steps=one.steps, seed=seed))
         print(f"  seed {seed}: trained, {time.monotonic() - began:.0f} s", flush=True)
     config = json.loads((runs[0] / "config.json").read_text())
-    lived = {"family": family, "tasks": tasks, "stages": stages, "acting": acting}
+    lived = {"family": one.family, "tasks": one.tasks, "stages": one.stages, "acting": one.acting}
     evaluations = [rl_meta.evaluate(run, **lived, baselines=(), seed=1000) for run in runs]
-    totals = [copies * one["lifetime"]["mean"] for one in evaluations]
+    totals = [one.copies * told["lifetime"]["mean"] for told in evaluations]
     return {
         "name": name,
         "family": config["family"],
-        "method": {"class": type(method).__name__, **config["method"]},
-        "env_steps": steps,
+        "method": config["method"],
+        "env_steps": one.steps,
         "seeds": SEEDS,
-        "tasks": tasks,
-        "acting": acting,
-        "copies_summed": copies,
+        "tasks": one.tasks,
+        "acting": one.acting,
+        "copies_summed": one.copies,
         "lifetime_by_seed": totals,
         "lifetime": summarise([[total] for total in totals]),
-        "first_episode": summarise([[one["episodes"][0]["mean"]] for one in evaluations]),
-        "episodes_by_seed": [[row["mean"] for row in one["episodes"]] for one in evaluations],
+        "first_episode": summarise([[told["episodes"][0]["mean"]] for told in evaluations]),
+        "episodes_by_seed": [[row["mean"] for row in told["episodes"]] for told in evaluations],
         "stage_env_steps": [row["env_steps"] for row in evaluations[0]["stages"]],
-        "stages_by_seed": [[row["mean"] for row in one["stages"]] for one in evaluations],
+        "stages_by_seed": [[row["mean"] for row in told["stages"]] for told in evaluations],
         "training_seconds": round(sum(line["seconds"] for run in runs for line in metrics_of(run))),
+        "known": one.known,
         "versions": versions(),
     }
 

@@ -4,7 +4,7 @@ python benchmarks/learning/grid_navigation.py                               all
 python benchmarks/learning/grid_navigation.py grid-navigation-hypernetwork  one of them
 """
 
-from experiment import chosen, experiment
+from experiment import Experiment, run_chosen
 
 from rl_meta.algorithms.hypernetwork import Hypernetwork
 from rl_meta.algorithms.rl2 import RL2
@@ -16,25 +16,29 @@ KNOWN = {"Bayes-optimal": 37.2143, "knowing the goal": 44.2857}
 RUN = {"meta_batch_size": 128, "discount": 0.97, "trace": 0.9}
 
 EXPERIMENTS = {
-    "grid-navigation-rl2": (RL2(encoder=(), entropy_weight=0.01, **RUN | {"meta_batch_size": 256}), 6_000_000, 34.0),
-    "grid-navigation-varibad": (
-        VariBAD(transition_weight=0.0, entropy_weight=0.02, **RUN | {"meta_batch_size": 256}),
-        6_000_000,
-        36.0,
-    ),
-    "grid-navigation-hypernetwork": (Hypernetwork(encoder=(), **RUN), 4_000_000, 35.0),
-    "grid-navigation-transformer": (Transformer(blocks=1, **RUN), 4_000_000, 34.0),
-    "grid-navigation-recall": (RL2(encoder=(), recall=64, **RUN), 4_000_000, 34.0),
-    "grid-navigation-linear-recurrence": (Transformer(layer="linear-recurrence", blocks=1, **RUN), 4_000_000, 34.0),
+    name: Experiment(
+        family=GridNavigation(), method=method, steps=steps, tasks=2_000, known={**KNOWN, "target": target}
+    )
+    for name, method, steps, target in [
+        (
+            "grid-navigation-rl2",
+            RL2(encoder=(), entropy_weight=0.01, **RUN | {"meta_batch_size": 256}),
+            6_000_000,
+            34.0,
+        ),
+        (
+            "grid-navigation-varibad",
+            VariBAD(transition_weight=0.0, entropy_weight=0.02, **RUN | {"meta_batch_size": 256}),
+            6_000_000,
+            36.0,
+        ),
+        ("grid-navigation-hypernetwork", Hypernetwork(encoder=(), **RUN), 4_000_000, 35.0),
+        ("grid-navigation-transformer", Transformer(blocks=1, **RUN), 4_000_000, 34.0),
+        ("grid-navigation-recall", RL2(encoder=(), recall=64, **RUN), 4_000_000, 34.0),
+        ("grid-navigation-linear-recurrence", Transformer(layer="linear-recurrence", blocks=1, **RUN), 4_000_000, 34.0),
+    ]
 }
 
 
-def main() -> None:
-    """Train, evaluate, write the results."""
-    for name in chosen(list(EXPERIMENTS)):
-        method, steps, target = EXPERIMENTS[name]
-        experiment(name, GridNavigation(), method, steps=steps, tasks=2_000, known={**KNOWN, "target": target})
-
-
 if __name__ == "__main__":
-    main()
+    run_chosen(EXPERIMENTS)

@@ -5,12 +5,10 @@ python benchmarks/learning/pearl.py
 By the convention of the paper the last of the three episodes counts: `episodes_by_seed` in the results.
 """
 
-from experiment import chosen, experiment
+from experiment import SWING_UP, Experiment, run_chosen
 
-from rl_meta.algorithms.base import Method
 from rl_meta.algorithms.pearl import PEARL
 from rl_meta.algorithms.rl2 import RL2
-from rl_meta.tasks.base import Family
 from rl_meta.tasks.pendulum import Pendulum
 from rl_meta.tasks.point_goal import SparsePointGoal
 
@@ -24,23 +22,17 @@ SPARSE = PEARL(
     batch_steps=32,
 )
 SWING = PEARL(meta_batch_size=8, discount=0.95, kl_weight=1e-5, temperature=0.1, batch_steps=32)
-UPRIGHT = RL2(meta_batch_size=16, epochs=8, learning_rate=1e-3, discount=0.95, trace=0.9, entropy_weight=0.0)
-"""Lifetimes are 600 steps: few at once, many updates."""
 
-EXPERIMENTS: dict[str, tuple[Family, Method, int]] = {
-    "point-goal-sparse-pearl": (SparsePointGoal(), SPARSE, 600_000),
-    "point-goal-sparse-rl2": (SparsePointGoal(), RL2(), 3_000_000),
-    "pendulum-pearl": (Pendulum(), SWING, 300_000),
-    "pendulum-rl2": (Pendulum(), UPRIGHT, 3_000_000),
+EXPERIMENTS = {
+    name: Experiment(family=family, method=method, steps=steps, tasks=1_000)
+    for name, family, method, steps in [
+        ("point-goal-sparse-pearl", SparsePointGoal(), SPARSE, 600_000),
+        ("point-goal-sparse-rl2", SparsePointGoal(), RL2(), 3_000_000),
+        ("pendulum-pearl", Pendulum(), SWING, 300_000),
+        ("pendulum-rl2", Pendulum(), RL2(**SWING_UP), 3_000_000),
+    ]
 }
 
 
-def main() -> None:
-    """Train, evaluate, write the results."""
-    for name in chosen(list(EXPERIMENTS)):
-        family, method, steps = EXPERIMENTS[name]
-        experiment(name, family, method, steps=steps, tasks=1_000, known={})
-
-
 if __name__ == "__main__":
-    main()
+    run_chosen(EXPERIMENTS)

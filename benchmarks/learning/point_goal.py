@@ -7,7 +7,7 @@ Finn et al. (2017, appendix) have -40.41, -11.68, -3.33 and -3.23 after 0, 1, 2 
 walking straight to the goal earns -0.505, staying at the start -38.26.
 """
 
-from experiment import chosen, experiment
+from experiment import Experiment, run_chosen
 
 from rl_meta.algorithms.maml import MAML
 from rl_meta.algorithms.promp import ProMP
@@ -19,18 +19,14 @@ KNOWN = {
     "straight to the goal": -0.505,
 }
 EXPERIMENTS = {
-    "point-goal-maml": (MAML(damping=1e-5), 2_000_000),
-    "point-goal-maml-3-steps": (MAML(inner_steps=3, damping=1e-5), 6_000_000),
-    "point-goal-promp": (ProMP(learning_rate=3e-3, inner_rate=0.3), 2_500_000),
+    name: Experiment(family=PointGoal(), method=method, steps=steps, tasks=200, known=KNOWN, acting="sampled", stages=4)
+    for name, method, steps in [
+        ("point-goal-maml", MAML(damping=1e-5), 2_000_000),
+        ("point-goal-maml-3-steps", MAML(inner_steps=3, damping=1e-5), 6_000_000),
+        ("point-goal-promp", ProMP(learning_rate=3e-3, inner_rate=0.3), 2_500_000),
+    ]
 }
 
 
-def main() -> None:
-    """Train, evaluate, write the results."""
-    for name in chosen(list(EXPERIMENTS)):
-        method, steps = EXPERIMENTS[name]
-        experiment(name, PointGoal(), method, steps=steps, tasks=200, known=KNOWN, acting="sampled", stages=4)
-
-
 if __name__ == "__main__":
-    main()
+    run_chosen(EXPERIMENTS)

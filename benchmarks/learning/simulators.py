@@ -9,12 +9,10 @@ python benchmarks/learning/simulators.py pendulum-gymnasium-rl2
 from typing import Any
 
 import numpy as np
-from experiment import chosen, experiment
+from experiment import SWING_UP, Experiment, run_chosen
 from gymnasium.envs.classic_control.pendulum import PendulumEnv
-from pearl import UPRIGHT
 
-from rl_meta.algorithms.base import Method
-from rl_meta.tasks.base import Family
+from rl_meta.algorithms.rl2 import RL2
 from rl_meta.tasks.distributions import Choice, Uniform
 from rl_meta.tasks.gymnasium_env import GymnasiumFamily
 
@@ -36,17 +34,10 @@ PENDULUM = GymnasiumFamily(
     episodes=3,
 )
 
-EXPERIMENTS: dict[str, tuple[Family, Method, int]] = {
-    "pendulum-gymnasium-rl2": (PENDULUM, UPRIGHT, 3_000_000),
+EXPERIMENTS = {
+    "pendulum-gymnasium-rl2": Experiment(family=PENDULUM, method=RL2(**SWING_UP), steps=3_000_000, tasks=1_000),
 }
 
 
-def main() -> None:
-    """Train, evaluate, write the results."""
-    for name in chosen(list(EXPERIMENTS)):
-        family, method, steps = EXPERIMENTS[name]
-        experiment(name, family, method, steps=steps, tasks=1_000, known={})
-
-
 if __name__ == "__main__":
-    main()
+    run_chosen(EXPERIMENTS)

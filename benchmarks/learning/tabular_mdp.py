@@ -6,7 +6,7 @@
 Knowing the MDP brings 21.83 per episode; the other values are those of Duan et al. 2016, table 2.
 """
 
-from experiment import chosen, experiment
+from experiment import Experiment, run_chosen
 
 from rl_meta.algorithms.hypernetwork import Hypernetwork
 from rl_meta.algorithms.maml import MAML
@@ -18,57 +18,71 @@ KNOWN = {"random": 100.1, "PSRL": 138.1, "published RL²": 156.2, "knowing the M
 
 
 EXPERIMENTS = {
-    "tabular-mdp-rl2": (
-        RL2(
-            meta_batch_size=256,
-            minibatches=8,
-            discount=1.0,
-            trace=0.8,
-            entropy_weight=0.02,
-            recall=64,
-            encoder=(),
-            heads=(64, 64),
+    name: Experiment(
+        family=TabularMDP(),
+        method=method,
+        steps=steps,
+        tasks=2_000,
+        known=KNOWN,
+        acting="sampled",
+        copies=getattr(method, "copies", 1),
+    )
+    for name, method, steps in [
+        (
+            "tabular-mdp-rl2",
+            RL2(
+                meta_batch_size=256,
+                minibatches=8,
+                discount=1.0,
+                trace=0.8,
+                entropy_weight=0.02,
+                recall=64,
+                encoder=(),
+                heads=(64, 64),
+            ),
+            2_000_000,
         ),
-        2_000_000,
-    ),
-    "tabular-mdp-hypernetwork": (
-        Hypernetwork(
-            meta_batch_size=256, minibatches=8, discount=1.0, trace=0.8, entropy_weight=0.02, recall=64, encoder=()
+        (
+            "tabular-mdp-hypernetwork",
+            Hypernetwork(
+                meta_batch_size=256, minibatches=8, discount=1.0, trace=0.8, entropy_weight=0.02, recall=64, encoder=()
+            ),
+            2_000_000,
         ),
-        2_000_000,
-    ),
-    "tabular-mdp-transformer": (
-        Transformer(
-            meta_batch_size=256, minibatches=8, discount=1.0, trace=0.8, entropy_weight=0.02, recall=64, heads=(64, 64)
+        (
+            "tabular-mdp-transformer",
+            Transformer(
+                meta_batch_size=256,
+                minibatches=8,
+                discount=1.0,
+                trace=0.8,
+                entropy_weight=0.02,
+                recall=64,
+                heads=(64, 64),
+            ),
+            2_000_000,
         ),
-        2_000_000,
-    ),
-    "tabular-mdp-maml": (
-        MAML(copies=5, inner_rate=60.0, meta_batch_size=200, discount=0.5, trace=0.8, hidden=(), damping=1e-3),
-        4_000_000,
-    ),
-    "tabular-mdp-gru": (
-        RL2(
-            meta_batch_size=512,
-            minibatches=8,
-            memory=128,
-            memory_span=100.0,
-            heads=(64,),
-            trace=0.3,
-            entropy_weight=0.03,
+        (
+            "tabular-mdp-maml",
+            MAML(copies=5, inner_rate=60.0, meta_batch_size=200, discount=0.5, trace=0.8, hidden=(), damping=1e-3),
+            4_000_000,
         ),
-        4_000_000,
-    ),
+        (
+            "tabular-mdp-gru",
+            RL2(
+                meta_batch_size=512,
+                minibatches=8,
+                memory=128,
+                memory_span=100.0,
+                heads=(64,),
+                trace=0.3,
+                entropy_weight=0.03,
+            ),
+            4_000_000,
+        ),
+    ]
 }
 
 
-def main() -> None:
-    """Train, evaluate, write the results."""
-    for name in chosen(list(EXPERIMENTS)):
-        method, steps = EXPERIMENTS[name]
-        copies = getattr(method, "copies", 1)
-        experiment(name, TabularMDP(), method, steps=steps, tasks=2_000, known=KNOWN, acting="sampled", copies=copies)
-
-
 if __name__ == "__main__":
-    main()
+    run_chosen(EXPERIMENTS)

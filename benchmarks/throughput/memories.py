@@ -32,7 +32,7 @@ def measure(point: dict[str, Any]) -> dict[str, Any]:
         sys.path.insert(0, str(HERE.parent / "learning"))
         from grid_navigation import EXPERIMENTS
 
-        method = EXPERIMENTS[point["learned"]][0]
+        method = EXPERIMENTS[point["learned"]].method
     else:
         name, _, recall = point["method"].partition(", ")
         method = methods.load(name)(**({"recall": 64} if recall else {}))
