@@ -4,7 +4,7 @@ The oven bakes best at a temperature that differs from task to task; a loaf take
 far off the temperature was. What a loaf pays tells how far off it was, but not in which direction. The best agent bakes
 the first of five loaves at 0.25, where half of the time only one direction is left: 4.25 in the mean
 (the first pays 0.375, the second 0.875, the others 1). In later episodes it knows: 5. A strip of pictures shows the loaves
-of the first and the third episode with an oven that is best at 0.8: green is the best temperature, black the agent's.
+of the first and the third episode with an oven that is best at 0.3: green is the best temperature, black the agent's.
 """
 
 import argparse
@@ -58,7 +58,7 @@ evaluation = rl_meta.evaluate(run, family=family, tasks=options.tasks, baselines
 for row, good in zip(evaluation["episodes"], (4.25, 5.0, 5.0), strict=True):
     print(f"episode {row['episode'] + 1}: {row['mean']:.2f} (should be about {good:.2f})")
 
-agent, oven, rows = rl_meta.load(run, family=family), Oven(best=0.8), []
+agent, oven, rows = rl_meta.load(run, family=family), Oven(best=0.3), []
 agent.begin_task(seed=0)
 obs, reward = oven.reset(seed=0)[0], 0.0
 for episode in range(3):
