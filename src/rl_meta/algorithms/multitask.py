@@ -21,7 +21,7 @@ class MultiTask(FeedForwardPPO):
     """One policy for all tasks, which does not adapt; a baseline."""
 
     meta_batch_size: Count | None = None
-    """Tasks lived in at the same time; None: as many as make about 6,400 steps of an iteration, from 16 to 64."""
+    """Tasks lived in at the same time; None: 16 to 64, the fewer the longer they are lived in."""
     rollout_steps: Count | None = None
     """Steps in each task between two updates; None: the whole lifetime."""
 

@@ -44,7 +44,7 @@ class LifetimePPO(PPO):
     entropy_weight: BonusWeight = 0.005
     """Of the entropy bonus, nats: once a family is mastered, a larger one makes the agent act worse to stay random."""
     meta_batch_size: Count | None = None
-    """Tasks lived in at the same time; None: as many as make about 6,400 steps of an iteration, from 16 to 64."""
+    """Tasks lived in at the same time; None: 16 to 64, the fewer the longer they are lived in."""
     lifetime_episodes: Count | None = None
     """Full-length episodes in a lifetime; None: as many as the family says."""
     segment_episodes: Count | None = None

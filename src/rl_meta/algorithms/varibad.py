@@ -55,7 +55,7 @@ class VariBAD(FeedForwardPPO):
     learning_rate: LearningRate = 2e-3
     """Of the policy's Adam."""
     meta_batch_size: Count | None = None
-    """Tasks lived in at the same time; None: as many as make about 6,400 steps of an iteration, from 16 to 64."""
+    """Tasks lived in at the same time; None: 16 to 64, the fewer the longer they are lived in."""
     lifetime_episodes: Count | None = None
     """Full-length episodes in a lifetime; None: as many as the family says."""
     latent: Count = 10

@@ -32,7 +32,7 @@ scores computed again for the gradients, both of which is faster than to fetch t
 class Cache(NamedTuple):
     """Keys (rotated) and values of the last steps: step t is in slot t mod context.
 
-    The steps of a head lie side by side: where its heads do, looking back takes ten times as long on a CPU.
+    The steps of a head lie side by side: where its heads do, looking back is much slower on a CPU.
     """
 
     keys: Array
@@ -125,7 +125,7 @@ def rotated(x: Array, time: Array) -> Array:
     """Pairs (x_i, x_{i + d/2}) of [..., T, d] turned by the angles time [..., T] / LONGEST_WAVE^(2 i / d).
 
     By a matrix, though most of it is zeros: a compiler may merge what is computed element by element with the storing
-    of a key, and compute sines for each slot of the cache at every step, which took most of the time of acting.
+    of a key, and compute sines for each slot of the cache at every step.
     """
     half = x.shape[-1] // 2
     angle = time[..., None] * LONGEST_WAVE ** (-jnp.arange(half) / half)
