@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from rl_meta.axes import select
-from rl_meta.tasks.base import DeviceFamily, Family
+from rl_meta.tasks.base import DeviceFamily, Family, draw_tasks
 from rl_meta.tasks.envs import Envs, Outcome, on_device, on_host
 from rl_meta.types import Array, Key, PyTree
 
@@ -21,13 +21,22 @@ def envs_of(family: Family, count: int) -> Envs:
 
 
 class Copies:
-    """B environments of a family that other libraries step, with seeds of its own."""
+    """B environments of a family that other libraries step, with tasks and seeds of its own."""
 
-    def __init__(self, family: Family, count: int, *, seed: int) -> None:
-        """seed: decides all randomness."""
+    def __init__(self, family: Family, count: int, *, split: str, seed: int) -> None:
+        """split: of the tasks that are drawn. seed: decides all randomness."""
         self.count, self.random = count, np.random.default_rng(seed)
         self.envs = envs_of(family, count)
+        self._draw = jax.jit(lambda key: draw_tasks(family, key, count, split))
         self._start = int(getattr(family.action_space, "start", 0))
+
+    def drawn(self) -> PyTree:
+        """Tasks [B, ...], one for each of the environments."""
+        return self._draw(self.key())
+
+    def repeated(self, task: PyTree) -> PyTree:
+        """The same task [B, ...] for all of them."""
+        return jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], self.count, 0), task)
 
     def begin(self, tasks: PyTree, where: np.ndarray | None = None) -> PyTree:
         """New episodes in tasks [B, ...]; what all show. where: [B] in which environments; None: in all."""
@@ -42,11 +51,13 @@ class Copies:
         self.envs.send(action, self._keys(self.count, 2), cut=False)
         return jax.tree.map(np.array, self.envs.receive())
 
+    def key(self) -> Key:
+        """A new one."""
+        return jax.random.key(int(self.random.integers(2**31)))
+
     def _keys(self, *shape: int) -> Key | None:
         """Keys, where the environments want them."""
-        if not self.envs.wants_keys:
-            return None
-        return jax.random.split(jax.random.key(int(self.random.integers(2**31))), shape)
+        return jax.random.split(self.key(), shape) if self.envs.wants_keys else None
 
     def close(self) -> None:
         """Let go of the environments."""

@@ -61,26 +61,22 @@ class Tasks:
     def __init__(self, family: Family, count: int, *, split: str, seed: int, every_episode: bool) -> None:
         """See `register`."""
         self.family, self.split, self.every_episode = family, split, every_episode
-        self.copies = Copies(family, count, seed=seed)
-        self._draw = jax.jit(lambda key: draw_tasks(family, key, count, split))
+        self.copies = Copies(family, count, split=split, seed=seed)
         self.put(self.sample(1)[0])
 
     def sample(self, count: int) -> list[PyTree]:
         """So many tasks of the split, as NumPy arrays."""
-        drawn = jax.tree.map(np.asarray, draw_tasks(self.family, self._key(), count, self.split))
+        drawn = jax.tree.map(np.asarray, draw_tasks(self.family, self.copies.key(), count, self.split))
         return [jax.tree.map(lambda x, i=i: x[i], drawn) for i in range(count)]
 
     def put(self, task: PyTree) -> None:
         """Be in this task from the next episode on."""
         self.task = task
-        self._all = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], self.copies.count, 0), task)
+        self._all = self.copies.repeated(task)
 
     def begin(self, where: np.ndarray | None = None) -> PyTree:
         """New episodes, see `Copies.begin`; in new tasks where every episode is to have its own."""
-        return self.copies.begin(self._draw(self._key()) if self.every_episode else self._all, where)
-
-    def _key(self) -> jax.Array:
-        return jax.random.key(int(self.copies.random.integers(2**31)))
+        return self.copies.begin(self.copies.drawn() if self.every_episode else self._all, where)
 
 
 class FamilyEnv(gymnasium.Env):

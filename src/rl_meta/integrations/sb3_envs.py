@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from rl_meta.errors import UserError
 from rl_meta.integrations.batch import Copies, counted_from_0
 from rl_meta.policies.spaces import flat_size, flatten, flatten_action
-from rl_meta.tasks.base import Family, draw_tasks
+from rl_meta.tasks.base import Family
 from rl_meta.tasks.envs import Outcome
 from rl_meta.types import Array, PyTree
 
@@ -26,8 +26,7 @@ class FamilyVecEnv(VecEnv):
         self.family = family
         self.render_mode = None
         super().__init__(n_envs, observation_space, counted_from_0(family.action_space))
-        self._copies = Copies(family, n_envs, seed=seed)
-        self._draw = jax.jit(lambda key: draw_tasks(family, key, n_envs, split))
+        self._copies = Copies(family, n_envs, split=split, seed=seed)
         self._action: np.ndarray | None = None
         self._returns, self._lengths = np.zeros(n_envs), np.zeros(n_envs, int)
 
@@ -44,10 +43,6 @@ class FamilyVecEnv(VecEnv):
     def close(self) -> None:
         """See `VecEnv`."""
         self._copies.close()
-
-    def _drawn(self) -> PyTree:
-        """A task for each of the environments."""
-        return self._draw(jax.random.key(int(self._copies.random.integers(2**31))))
 
     def _begin(self, tasks: PyTree) -> PyTree:
         """All environments anew, in tasks [B, ...]; what they show."""
@@ -115,7 +110,7 @@ class LifetimeVecEnv(FamilyVecEnv):
     def reset(self) -> np.ndarray:
         """New lifetimes in new tasks."""
         self._time = 0
-        obs = self._begin(self._drawn())
+        obs = self._begin(self._copies.drawn())
         yes = np.ones(self.num_envs, bool)
         return np.array(self._see(obs, self._none, np.zeros(self.num_envs, np.float32), yes))
 
@@ -173,16 +168,16 @@ class TaskVecEnv(FamilyVecEnv):
 
     def put(self, task: PyTree) -> None:
         """Be in this task from the next reset on."""
-        self._tasks = jax.tree.map(lambda x: np.repeat(np.asarray(x)[None], self.num_envs, 0), task)
+        self._tasks = self._copies.repeated(task)
 
     def reset(self) -> PyTree:
         """New episodes."""
-        return self._begin(self._drawn() if self.every_episode else self._tasks)
+        return self._begin(self._copies.drawn() if self.every_episode else self._tasks)
 
     def step_wait(self) -> tuple:
         """See `VecEnv`."""
         outcome = self._stepped()
         done = outcome.terminated | outcome.truncated
         infos = self._infos(done, outcome.truncated, outcome.next_obs)
-        obs = self._copies.begin(self._drawn(), done) if self.every_episode and done.any() else outcome.obs
+        obs = self._copies.begin(self._copies.drawn(), done) if self.every_episode and done.any() else outcome.obs
         return obs, outcome.reward, done, infos
