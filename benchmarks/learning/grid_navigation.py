@@ -28,7 +28,7 @@ EXPERIMENTS = {
         ),
         (
             "grid-navigation-varibad",
-            VariBAD(transition_weight=0.0, entropy_weight=0.02, **RUN | {"meta_batch_size": 256}),
+            VariBAD(transition_weight=0.0, entropy_weight=0.02, vae_lifetimes=64, **RUN | {"meta_batch_size": 256}),
             6_000_000,
             36.0,
         ),

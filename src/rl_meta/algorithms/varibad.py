@@ -74,8 +74,8 @@ class VariBAD(FeedForwardPPO):
     """Of the Adam of encoder and decoders."""
     vae_updates: Annotated[int, Range(0)] = 16
     """Steps of it per iteration."""
-    vae_lifetimes: Count = 64
-    """Lifetimes in each of them."""
+    vae_lifetimes: Count | None = None
+    """Lifetimes in each of them; None: as many as are lived in at the same time."""
     replay_lifetimes: Count = 2048
     """Of how many newest lifetimes they are drawn; at least as many as are lived in one iteration."""
     elbo_terms: Count | None = 8
@@ -151,7 +151,7 @@ def varibad(settings: VariBAD, family: Family, iterations: int) -> MetaAlgorithm
         policy, policy_moments, info = improve_policy(key_policy, params, state.policy_optimiser, steps, extra)
         replay = state.replay.put(record)
         model, model_moments, told = improve_model(
-            key_model, params.model, state.model_optimiser, replay, policy.normaliser
+            key_model, params.model, state.model_optimiser, replay, policy.normaliser, len(steps.reward)
         )
         held = jnp.concatenate(steps.extras.belief, -1)
         belief = params.belief.merge(Moments.of(held.reshape(-1, held.shape[-1])))
@@ -263,7 +263,7 @@ def _policy_learner(
 
 
 def _model_learner(settings: VariBAD, agent: BeliefAgent) -> tuple[optax.GradientTransformation, Callable]:
-    """improve: (key, model, optimiser state, replay, normaliser) -> model, optimiser state, info."""
+    """improve: (key, model, optimiser state, replay, normaliser, lifetimes lived) -> model, optimiser state, info."""
     clip = optax.clip_by_global_norm(settings.max_gradient_norm)
     optimiser = optax.chain(clip, optax.adam(settings.vae_learning_rate))
     weights = Weights(settings.transition_weight, settings.kl_weight)
@@ -279,12 +279,12 @@ def _model_learner(settings: VariBAD, agent: BeliefAgent) -> tuple[optax.Gradien
         )
 
     def improve(
-        key: Key, model: PyTree, optimiser_state: PyTree, replay: Ring, normaliser: Normaliser
+        key: Key, model: PyTree, optimiser_state: PyTree, replay: Ring, normaliser: Normaliser, lived: int
     ) -> tuple[PyTree, PyTree, Info]:
         def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Info]:
             model, optimiser_state = carry
             key_draw, key_loss = jax.random.split(key)
-            drawn = replay.draw(key_draw, settings.vae_lifetimes)
+            drawn = replay.draw(key_draw, settings.vae_lifetimes or lived)
             seen = evidence(normaliser, agent.obs_space, agent.action_space, drawn)
             gradient, info = jax.grad(loss, has_aux=True)(model, key_loss, seen)
             updates, optimiser_state = optimiser.update(gradient, optimiser_state, model)
