@@ -59,7 +59,8 @@ def reference(reward, first, done, shape, horizon):
     length = shape.stages * shape.steps
     window = shape.steps if shape.restart else shape.steps * math.ceil(horizon / shape.steps)
     all_of = lambda n, c: episodes_of(reward[n, c], first[n, c], done[n, c])
-    lived = [[[e for e in all_of(n, c) if e[0] < length] for c in range(copies)] for n in range(tasks)]
+    counts = lambda e: e[0] % shape.steps == 0 if shape.restart else e[0] < length
+    lived = [[[e for e in all_of(n, c) if counts(e)] for c in range(copies)] for n in range(tasks)]
     stages, stage_steps = [], []
     for begin in range(0, length, window):
         inside = [[e[2] for copy in task for e in copy if begin <= e[0] < begin + window] for task in lived]
@@ -128,6 +129,14 @@ def test_overtime_counts_for_nothing_but_the_episodes_that_it_ends():
     first, done = marks(12, 0, 3, 7, 11), marks(12, 2, 6, 10)
     lived = summarise_episodes(np.ones((1, 1, 12)), first, done, Shape(2, 1, 4, restart=False), horizon=4)
     assert (lived.lifetime.tolist(), lived.stage_env_steps.tolist()) == ([8.0], [4, 8])
+
+
+def test_episodes_that_the_end_of_a_stage_may_cut_do_not_count():
+    first, done = marks(12, 0, 4, 6, 10), marks(12, 3, 5, 9, 11)  # every episode would last four steps
+    lived = summarise_episodes(np.ones((1, 1, 12)), first, done, Shape(2, 1, 6), horizon=6)
+    np.testing.assert_array_equal(lived.stages, [[4, 4]])
+    np.testing.assert_array_equal(lived.episodes, [[4, 4]])
+    assert lived.episode_env_steps.tolist() == [4, 10]
 
 
 def test_environment_steps_are_those_of_all_copies_together():

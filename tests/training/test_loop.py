@@ -57,7 +57,8 @@ def whole_episodes(lifetimes):
                         rewards = None
 
 
-quick_returns = jax.jit(lambda lifetimes: returns(lifetimes, STAGES))
+SHAPE = Shape(STAGES, C, T, restart=False)
+quick_returns = jax.jit(lambda lifetimes: returns(lifetimes, SHAPE))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -75,6 +76,20 @@ def test_the_return_of_a_stage_is_that_of_the_episodes_that_began_in_it(seed):
     np.testing.assert_allclose(quick_returns(lifetimes)["return_by_stage"][2:], expected, atol=ROUNDING)
 
 
+def test_where_stages_begin_anew_the_episodes_that_begin_with_them_count():
+    lifetimes = random_lifetimes(0)
+    ends = lifetimes.steps.truncated.at[..., -1].set(~lifetimes.steps.terminated[..., -1])
+    first = lifetimes.steps.inputs.first.at[:, :, :, 0].set(True)
+    inputs = lifetimes.steps.inputs._replace(first=first)
+    lifetimes = lifetimes._replace(steps=lifetimes.steps._replace(truncated=ends, inputs=inputs))
+    reward, done = np.asarray(lifetimes.steps.reward), np.asarray(lifetimes.steps.terminated | ends)
+    of_stage = [reward[at][: np.argmax(done[at]) + 1].sum() for at in np.ndindex(N, S, C)]
+    found = returns(lifetimes, Shape(STAGES, C, T, restart=True))
+    assert abs(found["return"] - np.mean(of_stage)) < ROUNDING
+    by_stage = np.reshape(of_stage, (N, S, C)).mean((0, 2))
+    np.testing.assert_allclose(found["return_by_stage"][2:], by_stage, atol=ROUNDING)
+
+
 def test_stages_that_were_not_lived_have_no_return():
     assert np.isnan(quick_returns(random_lifetimes(0))["return_by_stage"][:2]).all()
 
@@ -89,14 +104,14 @@ def test_where_no_episode_ends_there_is_no_return():
 def test_a_measure_is_summed_up_over_whole_episodes_as_the_family_says(how, of):
     lifetimes = random_lifetimes(0)
     steps = lifetimes.steps._replace(measured={"height": lifetimes.steps.reward})
-    found = jax.jit(lambda lifetimes: measured(lifetimes, {"height": how}))(lifetimes._replace(steps=steps))
+    found = jax.jit(lambda lifetimes: measured(lifetimes, SHAPE, {"height": how}))(lifetimes._replace(steps=steps))
     expected = np.mean([of(np.array(rewards)) for _, rewards in whole_episodes(lifetimes)])
     assert abs(found["height"] - expected) < ROUNDING
 
 
 def test_a_measure_that_no_step_tells_is_refused():
     with pytest.raises(UserError, match="says that it measures height, its steps do not tell"):
-        measured(random_lifetimes(0), {"height": "max"})
+        measured(random_lifetimes(0), SHAPE, {"height": "max"})
 
 
 def test_a_measure_that_is_called_like_a_metric_is_refused():

@@ -96,3 +96,16 @@ def test_the_agent_of_a_run_on_the_host_can_be_loaded(hosted_run):
     agent = rl_meta.load(hosted_run, family=HostedArms())
     agent.begin_task(seed=1)
     assert agent.act(np.zeros(1)) in (0, 1)
+
+
+def test_lifetimes_in_segments_are_of_all_ages_after_a_run_was_resumed(tmp_path):
+    def stop(line):
+        if line["iteration"] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    method = RL2(memory=4, encoder=(), meta_batch_size=12, lifetime_episodes=8, segment_episodes=1)
+    with pytest.raises(KeyboardInterrupt):
+        rl_meta.train(HostedArms(), method, out=tmp_path / "run", steps=4 * 12 * 6, report=stop)
+    rl_meta.resume(tmp_path / "run", family=HostedArms())
+    assert len(lines_of(tmp_path / "run")) == 4
+    assert len(set(newest(tmp_path / "run")[".live.stage"].ravel().tolist())) > 2

@@ -1,7 +1,8 @@
 """Living through held-out tasks, and what came of every episode.
 
 The return of a stage is the mean return of the episodes that *began* in it; the reward collected in a stage would
-hide a policy that falls all the time where episodes restart at once.
+hide a policy that falls all the time where episodes restart at once. Where the end of a stage cuts episodes, as in
+gradient-based methods, it is of those that began with the stage.
 """
 
 import math
@@ -196,7 +197,11 @@ def summarise_episodes(
 
 
 class _Episodes:
-    """All episodes of N lifetimes in a row, by task, copy and time. E of them, some of which are not counted."""
+    """All episodes of N lifetimes in a row, by task, copy and time. E of them, some of which are not counted.
+
+    Where every stage begins anew, only those count that begin with it: its end may cut later ones, and to count only
+    those that it does not cut would favour short ones.
+    """
 
     def __init__(self, first: np.ndarray, done: np.ndarray, shape: Shape, horizon: int) -> None:
         """first, done: flags of the steps [N, C, L]."""
@@ -208,6 +213,8 @@ class _Episodes:
         self.start = self.row * steps + start
         self.last = np.append(self.start[1:], first.size) - 1
         self.counted = done.reshape(-1)[self.last] & (start < self.length)
+        if shape.restart:
+            self.counted &= start % shape.steps == 0
 
         self.groups = max(1, math.ceil(self.length / window))
         self.cell = (self.row // self.copies) * self.groups + np.minimum(start // window, self.groups - 1)
@@ -216,7 +223,8 @@ class _Episodes:
         ends = np.minimum((np.arange(self.groups) + 1) * window, self.length) * self.copies
         self.stage_env_steps = ends[self.lived]
 
-        self.index = np.arange(len(self.row)) - np.searchsorted(self.row, self.row)
+        so_far = np.cumsum(self.counted) - self.counted
+        self.index = so_far - so_far[np.searchsorted(self.row, self.row)]
         self.most = min(np.bincount(self.row[self.counted], minlength=rows).min(initial=MOST_EPISODES), MOST_EPISODES)
         self.kept = self.counted & (self.index < self.most)
         self.env_steps = self.by_number((self.last % steps + 1) * self.copies).mean(0)

@@ -3,7 +3,7 @@
 `iterate` is pure where the collector is: it may be jitted, scanned, and mapped over seeds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -26,11 +26,13 @@ class TrainState(NamedTuple):
 
 
 class Trainer(NamedTuple):
-    """A run as two pure functions."""
+    """A run as pure functions; the root key is the same in every iteration."""
 
     init: Callable[[Key], TrainState]
     iterate: Callable[[Key, TrainState], tuple[TrainState, Info]]
-    """(root key, state) -> state, info. The key is the same in every iteration."""
+    """(root key, state) -> state, info."""
+    revive: Callable[[Key, TrainState], TrainState]
+    """(root key, state) -> state, with new lifetimes in place of those whose environments are gone."""
 
 
 Improve = Callable[[Key, PyTree, Lifetimes], tuple[PyTree, Info]]
@@ -44,8 +46,8 @@ def improving(algorithm: MetaAlgorithm, shape: Shape, measures: Mapping[str, str
         unseen = lifetimes._replace(steps=lifetimes.steps._replace(measured=()))
         after, info = algorithm.update(key, meta, unseen)
         after, info = without_divergence(meta, after, info)
-        info |= returns(lifetimes, shape.stages)
-        found = measured(lifetimes, measures or {})
+        info |= returns(lifetimes, shape)
+        found = measured(lifetimes, shape, measures or {})
         if taken := info.keys() & found.keys():
             names = ", ".join(sorted(taken))
             raise UserError(f"the family measures {names}, which is a metric of training too; give it another name")
@@ -79,13 +81,17 @@ def trainer(
         )
 
     def init(key: Key) -> TrainState:
-        key_meta, key_tasks, key_begin, key_phase = jax.random.split(key, 4)
+        key_meta, *keys = jax.random.split(key, 4)
         meta = algorithm.init(key_meta)
-        live = collector.begin(key_begin, meta.params, sample_tasks(key_tasks))
-        # the first generation ends at different ages, so that later ones are spread over all ages
+        return strongly_typed(TrainState(jnp.array(0), meta, first_generation(keys, meta.params)))
+
+    def first_generation(keys: Sequence[Key], params: PyTree) -> Live:
+        """It ends at different ages, so that later ones are spread over all ages."""
+        key_tasks, key_begin, key_phase = keys
+        live = collector.begin(key_begin, params, sample_tasks(key_tasks))
         phases = shape.stages // shape.stages_per_call
         stage = jax.random.randint(key_phase, live.stage.shape, 0, phases) * shape.stages_per_call
-        return strongly_typed(TrainState(jnp.array(0), meta, live._replace(stage=stage)))
+        return live._replace(stage=stage)
 
     def iterate(key: Key, state: TrainState) -> tuple[TrainState, Info]:
         key_tasks, key_begin, key_update = jax.random.split(jax.random.fold_in(key, state.iteration), 3)
@@ -93,7 +99,11 @@ def trainer(
         meta, info = improve(key_update, state.meta, lifetimes)
         return strongly_typed(TrainState(state.iteration + 1, meta, live)), info
 
-    return Trainer(init, iterate)
+    def revive(key: Key, state: TrainState) -> TrainState:
+        _, _, _, *keys = jax.random.split(jax.random.fold_in(key, state.iteration), 6)  # three are those of `iterate`
+        return strongly_typed(state._replace(live=first_generation(keys, state.meta.params)))
+
+    return Trainer(init, iterate, revive)
 
 
 def without_divergence(before: PyTree, after: PyTree, info: Info) -> tuple[PyTree, Info]:
@@ -114,7 +124,17 @@ def _all_of(flags: list[Array]) -> Array:
     return jax.lax.scan(lambda so_far, flag: (so_far & flag, None), true, jnp.stack([true, *flags]))[0]
 
 
-def measured(lifetimes: Lifetimes, hows: Mapping[str, str]) -> Info:
+def beginnings(lifetimes: Lifetimes, shape: Shape) -> Array:
+    """[N C, S T] bool: at which steps an episode begins that counts.
+
+    Where every stage begins anew, these are the episodes that begin with it: later ones may be cut by its end, and
+    would seem to end early.
+    """
+    first = as_sequences(lifetimes.steps).inputs.first
+    return first & (jnp.arange(first.shape[1]) % shape.steps == 0) if shape.restart else first
+
+
+def measured(lifetimes: Lifetimes, shape: Shape, hows: Mapping[str, str]) -> Info:
     """By name, the mean of a measure of the family over the episodes of which `return` is the mean."""
     steps = as_sequences(lifetimes.steps)
     if missing := hows.keys() - dict(steps.measured).keys():
@@ -123,22 +143,21 @@ def measured(lifetimes: Lifetimes, hows: Mapping[str, str]) -> Info:
     for name, how in hows.items():
         told = steps.measured[name].astype(jnp.float32)
         to_end, ends = jax.vmap(lambda x, done, how=how: summed_to_end(how, x, done))(told, done)
-        whole = steps.inputs.first & ends
+        whole = beginnings(lifetimes, shape) & ends
         found[name] = (to_end * whole).sum() / whole.sum()
     return found
 
 
-def returns(lifetimes: Lifetimes, stages: int) -> Info:
+def returns(lifetimes: Lifetimes, shape: Shape) -> Info:
     """`return`: mean return of the episodes that ended in the segment they began in; NaN where none did.
 
-    `return_by_stage` [stages]: of those that began in each stage.
+    `return_by_stage` [stages]: of those that began in each stage. See `beginnings`.
     """
     steps = as_sequences(lifetimes.steps)
     rewards_to_end, ends = jax.vmap(episode_returns)(steps.reward, steps.terminated | steps.truncated)
-    whole = steps.inputs.first & ends
-    per_stage = lifetimes.steps.reward.shape[3]
+    whole = beginnings(lifetimes, shape) & ends
     stage = lifetimes.start.stage[:, None] + jnp.arange(lifetimes.steps.reward.shape[1])
-    stage = jnp.repeat(jnp.repeat(stage, per_stage, 1), lifetimes.steps.reward.shape[2], 0)
-    began = jax.nn.one_hot(stage, stages) * whole[..., None]
+    stage = jnp.repeat(jnp.repeat(stage, shape.steps, 1), lifetimes.steps.reward.shape[2], 0)
+    began = jax.nn.one_hot(stage, shape.stages) * whole[..., None]
     by_stage = (began * rewards_to_end[..., None]).sum((0, 1)) / began.sum((0, 1))
     return {"return": (rewards_to_end * whole).sum() / whole.sum(), "return_by_stage": by_stage}

@@ -118,7 +118,10 @@ class HostProgram:
             return state
         if not state.iteration.any():
             return self.init(keys)
-        return state._replace(live=state.live._replace(stage=jnp.full_like(state.live.stage, self.shape.stages)))
+        if self.shape.stages_per_call == self.shape.stages:
+            return state  # all lifetimes are over
+        own = [jax.tree.map(lambda x, s=seed: x[s], state) for seed in range(len(self.trainers))]
+        return _stack([train.revive(key, one) for train, key, one in zip(self.trainers, keys, own, strict=True)])
 
     def close(self) -> None:
         """See `Program`."""
