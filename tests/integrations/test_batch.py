@@ -2,7 +2,7 @@ import jax
 import numpy as np
 
 from hosted import HostedArms
-from rl_meta.integrations.batch import DeviceEnvs, envs_of
+from rl_meta.integrations.batch import Copies, DeviceEnvs, envs_of
 from rl_meta.tasks.base import draw_tasks
 from rl_meta.tasks.probes import Countdown, OneArmPays
 
@@ -83,3 +83,15 @@ def test_nothing_is_compiled_twice_for_another_task():
     lived(envs, [TASKS.arm])
     lived(envs, [1 - TASKS.arm])
     assert envs._step._cache_size() == 1
+
+
+def test_an_episode_whose_environment_died_is_cut_where_it_was():
+    copies = Copies(HostedArms(), 2, split="train", seed=0)
+    before = copies.begin(copies.drawn())
+    receive, lost = copies.envs.receive, np.array([True, False])
+    copies.envs.receive = lambda: receive()._replace(lost=lost, next_obs=np.full_like(before, 7), truncated=~lost)
+    told = copies.step(np.zeros(2, np.int32))
+    assert told.truncated.tolist() == [True, True]
+    assert not told.terminated[0]
+    np.testing.assert_array_equal(told.next_obs[0], before[0])
+    np.testing.assert_array_equal(told.next_obs[1], np.full_like(before[1], 7))

@@ -82,6 +82,26 @@ def test_a_worker_that_dies_or_hangs_is_started_again_in_its_tasks(mark, tmp_pat
         assert outcome.obs[:, 0].tolist() == [0, 1, mark, 6]
 
 
+def test_lifetimes_that_were_to_go_on_are_lost_with_a_worker_that_dies_between_steps(tmp_path):
+    envs, _ = begun(tmp_path, (0, 1, 2, 6), workers=2)
+    try:
+        envs.send(np.zeros(COUNT, np.int32), None, cut=False)
+        envs.receive()
+        for worker in envs._workers:
+            worker._process.kill()
+        task, seeds = envs._workers[0]._tasks, np.arange(COUNT, dtype=np.uint32)
+        tasks = jax.tree.map(lambda x: np.concatenate([x, x]), task)
+        envs.begin(np.array([True, False, False, False]), tasks, seeds, None)
+        lost = []
+        for _ in range(2):
+            envs.send(np.zeros(COUNT, np.int32), None, cut=False)
+            lost.append(envs.receive().lost)
+    finally:
+        envs.close()
+    assert lost[0].tolist() == [False, True, True, True]
+    assert lost[1] is None
+
+
 def test_a_worker_that_dies_again_and_again_ends_the_run(tmp_path):
     envs, _ = begun(tmp_path, (0, 1, 2, DIES_ALWAYS), workers=2)
     with pytest.raises(UserError, match="died 10 times in a row: its process ended with status 18"):

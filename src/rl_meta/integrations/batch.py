@@ -29,6 +29,8 @@ class Copies:
         self.envs = envs_of(family, count)
         self._draw = jax.jit(lambda key: draw_tasks(family, key, count, split))
         self._start = int(getattr(family.action_space, "start", 0))
+        self._shown: PyTree = None
+        """[B, ...] By the last `begin` or `step`."""
 
     def drawn(self) -> PyTree:
         """Tasks [B, ...], one for each of the environments."""
@@ -43,13 +45,23 @@ class Copies:
         born = np.ones(self.count, bool) if where is None else where
         seeds = self.random.integers(0, 2**31, self.count, np.uint32)
         obs = self.envs.begin(born, jax.tree.map(np.asarray, tasks), seeds, self._keys(self.count))
-        return jax.tree.map(np.array, obs)
+        self._shown = jax.tree.map(np.array, obs)
+        return jax.tree.map(np.copy, self._shown)
 
     def step(self, action: np.ndarray) -> Outcome:
-        """What actions [B, ...], Discrete ones counted from 0, lead to; arrays that may be written to."""
+        """What actions [B, ...], Discrete ones counted from 0, lead to; arrays that may be written to.
+
+        Where an environment died, the episode is cut before the step, which brings nothing.
+        """
         action = action + self._start if self._start else action
         self.envs.send(action, self._keys(self.count, 2), cut=False)
-        return jax.tree.map(np.array, self.envs.receive())
+        outcome: Outcome = jax.tree.map(np.array, self.envs.receive())
+        if outcome.lost is not None:
+            where = lambda old, new: np.where(outcome.lost.reshape(-1, *[1] * (new.ndim - 1)), old, new)
+            cut = outcome.truncated | outcome.lost
+            outcome = outcome._replace(next_obs=jax.tree.map(where, self._shown, outcome.next_obs), truncated=cut)
+        self._shown = jax.tree.map(np.copy, outcome.obs)
+        return outcome
 
     def key(self) -> Key:
         """A new one."""

@@ -141,6 +141,7 @@ class _Worker:
         self._deaths, self._died = 0, False
         self._tasks: PyTree = None
         self._seeds = np.zeros(self._count, np.uint32)
+        self._born, self._lost = np.zeros(self._count, bool), np.zeros(self._count, bool)
         self._start()
 
     def _start(self) -> None:
@@ -152,7 +153,8 @@ class _Worker:
         )
         theirs.close()
         self._pipe = Connection(ours.detach())
-        self._pipe.send_bytes(cloudpickle.dumps((self._make, self._count)))
+        with contextlib.suppress(OSError):  # a worker that is gone is noticed when it is to answer
+            self._pipe.send_bytes(cloudpickle.dumps((self._make, self._count)))
         self._knows_steps = False
 
     def ask_begin(self, born: np.ndarray, tasks: PyTree, seeds: np.ndarray) -> None:
@@ -162,15 +164,16 @@ class _Worker:
         self._died = False
         chosen = lambda new, old: np.where(born.reshape(-1, *[1] * (new.ndim - 1)), new, old)
         self._tasks = tasks if self._tasks is None else jax.tree.map(chosen, tasks, self._tasks)
-        self._seeds = np.where(born, seeds, self._seeds)
-        with contextlib.suppress(OSError):  # a worker that is gone is noticed when it is to answer
+        self._seeds, self._born = np.where(born, seeds, self._seeds), born
+        with contextlib.suppress(OSError):
             self._pipe.send_bytes(cloudpickle.dumps(("begin", (born, self._tasks, self._seeds))))
 
     def begun(self) -> PyTree:
-        """The first observations."""
+        """The first observations. Lifetimes that were to go on, and died with the worker, are lost in the next step."""
         try:
             return self._answer(START_SECONDS)
         except _DiedError as error:
+            self._lost = ~self._born
             return self._again(error)
 
     def ask_step(self, steps: _Steps) -> None:
@@ -187,6 +190,9 @@ class _Worker:
         except _DiedError as error:
             obs = self._again(error)
             write(steps.rows(self.part)[-1], _nothing(obs, self._count, list(steps.outcome.measured)))
+        told = steps.rows(self.part)[-1]
+        write(told, told._replace(lost=told.lost | self._lost))
+        self._lost = np.zeros(self._count, bool)
 
     def _answer(self, seconds: float) -> Any:
         """None where all there is to say is written into the shared memory."""
