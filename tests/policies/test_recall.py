@@ -53,6 +53,15 @@ def test_what_is_found_looking_back_is_what_was_found_while_living():
     np.testing.assert_allclose(recall.unroll(xs), lived(recall, xs), atol=ROUNDING)
 
 
+def test_in_a_longer_life_the_last_steps_are_recalled():
+    recall, states = memory(), normal(3, 3 * LENGTH, BATCH, STATES)
+    xs = jnp.concatenate([states, normal(4, 3 * LENGTH, BATCH, OUTCOME)], -1)
+    found = lived(recall, xs)
+    for now in (LENGTH, LENGTH + 1, 3 * LENGTH - 1):
+        last = recall.unroll(xs[now - LENGTH : now + 1])[-1]
+        np.testing.assert_allclose(found[now], last, atol=ROUNDING)
+
+
 def test_a_sharp_memory_finds_the_mean_of_what_followed_in_the_same_state():
     recall, xs = memory(sink=-30.0, sharpness=1e4), inputs()
     found = recall.unroll(xs)

@@ -128,7 +128,7 @@ class Lookup(eqx.Module):
 
 
 class Recollections(NamedTuple):
-    """All steps of a lifetime so far; slot s holds what step s saw of step s − 1."""
+    """All steps of a lifetime so far, or its last L; slot s holds what step s, s + L, ... saw of the step before."""
 
     keys: Array
     """[..., L, width]"""
@@ -145,7 +145,7 @@ class Recall(eqx.Module):
 
     lookup: Lookup
     steps: int = eqx.field(static=True)
-    """That lifetimes have at most."""
+    """Of which the last are recalled: as many as lifetimes have in training."""
 
     def start(self) -> Recollections:
         """Nothing to recall."""
@@ -159,9 +159,9 @@ class Recall(eqx.Module):
         obs, outcome = self.lookup.split(x)
         time = memory.time[..., None]
         slots = jnp.arange(self.steps)
-        put = lambda new, old: jnp.where((slots == time)[..., None], new[..., None, :], old)
+        put = lambda new, old: jnp.where((slots == time % self.steps)[..., None], new[..., None, :], old)
         keys, kept = put(key(memory.before), memory.keys), put(outcomes.keep(outcome), memory.kept)
-        seen = (slots > 0) & (slots <= time)
+        seen = ((slots > 0) & (slots <= time)) | (time >= self.steps)  # step 0 saw nothing
         sums = self._search(key(obs)[..., None, :], keys, kept, seen[..., None, :])[..., 0, :]
         return Recollections(keys, kept, obs, memory.time + 1), outcomes.read(sums)
 
