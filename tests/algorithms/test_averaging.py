@@ -11,6 +11,7 @@ from rl_meta.algorithms.averaging import combined, in_units
 from rl_meta.algorithms.multitask import MultiTask
 from rl_meta.algorithms.ppo import PolicyParams
 from rl_meta.algorithms.rl2 import RL2
+from rl_meta.algorithms.varibad import VariBAD
 from rl_meta.numerics.aggregation import weighted_mean
 from rl_meta.numerics.moments import Moments
 from rl_meta.policies.normaliser import Normaliser
@@ -65,6 +66,19 @@ def test_in_other_units_a_model_does_the_same(name):
     other = jax.jit(partial(in_units, family=FAMILY))(params, normaliser(20))
     assert not np.allclose(jax.tree.leaves(other.network)[0], jax.tree.leaves(params.network)[0])
     np.testing.assert_allclose(behaviour(name, other), behaviour(name, params), atol=ROUNDING, rtol=ROUNDING)
+
+
+def test_a_belief_that_follows_the_observation_is_read_as_before():
+    method = VariBAD(hidden=(8,), memory=4, decoder=(4, 4), latent=3)  # as long as all that a memory reads
+    network = jax.jit(method.build(FAMILY, 1).init)(jax.random.key(0)).params.policy.network
+    params = PolicyParams(network, normaliser(10))
+    other = jax.jit(partial(in_units, family=FAMILY))(params, normaliser(20))
+
+    def said(params):
+        seen = params.normaliser.see(FAMILY.observation_space, numbers(1, 3))
+        return params.network.policy(jnp.concatenate([seen, numbers(2, 6)]))
+
+    np.testing.assert_allclose(said(other), said(params), atol=ROUNDING, rtol=ROUNDING)
 
 
 @pytest.mark.parametrize("name", METHODS)

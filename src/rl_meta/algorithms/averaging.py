@@ -16,8 +16,7 @@ import jax.numpy as jnp
 from rl_meta.algorithms.ppo import PolicyParams, renormalised
 from rl_meta.numerics.aggregation import pooled
 from rl_meta.numerics.moments import Moments
-from rl_meta.policies.normaliser import Normaliser, size_of_all
-from rl_meta.policies.spaces import flat_size
+from rl_meta.policies.normaliser import Normaliser
 from rl_meta.tasks.base import Family
 from rl_meta.types import Array, PyTree
 
@@ -46,19 +45,17 @@ def combined(models: Sequence[PyTree], combine: Combine, shares: Array, family: 
 def in_units(params: PolicyParams, seen: Normaliser, family: Family) -> PolicyParams:
     """The same policy and values, reading and predicting in the units of other running statistics.
 
-    A network reads what `Normaliser.see` makes, or `see_all`: how long its inputs are tells which. One without
-    `rereading` (see `Linear`) keeps its weights.
+    A network with a memory begins to read what `Normaliser.see_all` makes, any other what `see` makes. What follows (a
+    belief) it reads as before. One without `rereading` (see `Linear`) keeps its weights.
     """
-    network, obs_space, action_space = params.network, family.observation_space, family.action_space
+    network, normaliser, obs_space = params.network, params.normaliser, family.observation_space
     if hasattr(network, "rereading"):
-        changes = {
-            flat_size(obs_space): lambda: params.normaliser.change(obs_space, seen),
-            size_of_all(obs_space, action_space): lambda: params.normaliser.change_of_all(
-                obs_space, action_space, seen
-            ),
-        }
-        if network.size_in in changes:
-            network = network.rereading(*changes[network.size_in]())
+        if hasattr(network, "memory"):
+            scale, shift = normaliser.change_of_all(obs_space, family.action_space, seen)
+        else:
+            scale, shift = normaliser.change(obs_space, seen)
+        more = network.size_in - len(scale)
+        network = network.rereading(jnp.pad(scale, (0, more), constant_values=1.0), jnp.pad(shift, (0, more)))
     return renormalised(PolicyParams(network, params.normaliser), seen)
 
 
