@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rl_meta.algorithms.base import keep_adapted
 from rl_meta.collection.device import device_collector
 from rl_meta.errors import UserError
 from rl_meta.tasks.bandit import Bandit
@@ -173,3 +174,12 @@ class _PaidLate:
 def test_settings_out_of_range_are_refused(name):
     with pytest.raises(UserError, match="meta_batch_size must be at least 1"):
         RunConfig(FAMILIES["discrete"], dataclasses.replace(small(name), meta_batch_size=0))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_learns_from_what_it_tries_never_stops_trying(name):
+    method = small(name)
+    seen = method.view(FAMILIES["discrete"])
+    algorithm = method.build(seen, 10)
+    learns = algorithm.adapter.learn is not keep_adapted
+    assert (algorithm.best is not None) == learns

@@ -78,7 +78,7 @@ class MAML(GradientAdaptation):
             params = agent.renormalised(state.params._replace(learned=learned), lifetimes)
             return MAMLState(params, optimiser_state), info
 
-        return MetaAlgorithm(agent.adapter, init, update)
+        return MetaAlgorithm(agent.adapter, init, update, best=agent.adapter)  # it cannot learn without trying
 
 
 class MAMLState(NamedTuple):

@@ -77,7 +77,7 @@ class ProMP(GradientAdaptation):
             params = agent.renormalised(state.params._replace(learned=learned), lifetimes)
             return ProMPState(params, optimiser_state, penalty), info | {"inner_penalty": penalty}
 
-        return MetaAlgorithm(agent.adapter, init, update)
+        return MetaAlgorithm(agent.adapter, init, update, best=agent.adapter)  # it cannot learn without trying
 
 
 class ProMPState(NamedTuple):

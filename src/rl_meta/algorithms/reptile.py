@@ -121,7 +121,8 @@ class Reptile(FeedForwardPPO):
             info |= _distances(theta.network, others.network)
             return ReptileState(PolicyParams(network, seen), state.iteration + 1), info
 
-        return MetaAlgorithm(Adapter(begin, learner.act_adapted, learn), init, update)
+        adapter = Adapter(begin, learner.act_adapted, learn)
+        return MetaAlgorithm(adapter, init, update, best=adapter)  # it cannot learn without trying
 
     def _weights(self, steps: Step) -> Array:
         """[N], with sum 1."""
