@@ -11,6 +11,7 @@ from rl_meta.algorithms.base import Method, Shape
 from rl_meta.errors import UserError
 from rl_meta.settings import Count, Range, check_settings, from_plain, has_python, to_plain
 from rl_meta.tasks.base import Family
+from rl_meta.tasks.envs import on_host
 from rl_meta.training.catalogue import Kind, families, methods
 
 FORMAT = 1
@@ -74,7 +75,9 @@ class RunConfig:
 
     @property
     def iterations_per_call(self) -> int:
-        """Iterations between two lines of metrics."""
+        """Iterations between two lines of metrics; simulators are slow, and nobody wants to lose several."""
+        if on_host(self.method.view(self.family)):
+            return 1
         most = max(1, MOST_STEPS_PER_CALL // self.steps_per_iteration)
         return max(1, min(math.ceil(self.iterations / CALLS), most))
 
