@@ -123,11 +123,14 @@ class RLlibLearner:
 
     def save(self, path: Path) -> None:
         """A checkpoint as every other of RLlib, a directory: `Algorithm.from_checkpoint` reads it."""
-        part = path.with_name(path.name + ".part")
+        part, old = path.with_name(path.name + ".part"), path.with_name(path.name + ".old")
         shutil.rmtree(part, ignore_errors=True)
         self.algorithm.save_to_path(str(part.absolute()))
-        shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            path.replace(old)  # a directory cannot be replaced in one step: one of the two is always there
         part.replace(path)
+        shutil.rmtree(old, ignore_errors=True)
 
     def close(self) -> None:
         """Let go of the algorithm."""

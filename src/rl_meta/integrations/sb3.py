@@ -99,4 +99,6 @@ class SB3Learner:
 
     def save(self, path: Path) -> None:
         """A zip file as every other of Stable-Baselines3: `PPO.load` reads it."""
-        self.model.save(path)
+        part = path.with_name(path.name + ".part.zip")  # the library appends a suffix where there is none
+        self.model.save(part)
+        part.replace(path)
