@@ -14,6 +14,7 @@ from rl_meta.algorithms.scratch import Scratch
 from rl_meta.axes import tile
 from rl_meta.collection.agent import Agent
 from rl_meta.collection.device import device_collector, first_inputs
+from rl_meta.collection.ledger import observed
 from rl_meta.errors import UserError
 from rl_meta.policies.spaces import no_action
 from rl_meta.tasks.probes import Countdown
@@ -187,6 +188,24 @@ def test_an_observation_that_lacks_an_entry_is_refused(silent):
     silent.begin_task()
     with pytest.raises(UserError, match="the observation lacks word"):
         silent.act({"picture": np.zeros((2, 3))})
+
+
+def test_an_observation_keeps_the_type_of_its_space():
+    picture = spaces.Box(0, 255, (2,), np.uint8)
+    assert observed(picture, [3, 255]).dtype == np.uint8
+    assert observed(spaces.Box(-1.0, 1.0, (2,), np.float64), [0, 1]).dtype == np.float32
+    for wrong in ([0.5, 1], [0, 256], [-1, 0]):
+        with pytest.raises(UserError, match="an observation must be whole numbers of Box"):
+            observed(picture, wrong)
+
+
+def test_after_settling_an_agent_sees_a_new_episode(rl2):
+    rl2.begin_task(seed=1)
+    rl2.act(np.zeros(2))
+    rl2.settle(1.0, False, False, final_observation=np.ones(2))
+    rl2.act(np.zeros(2))
+    assert rl2._ledger.inputs.first
+    assert rl2._ledger.inputs.last_reward == 1.0
 
 
 def test_an_observation_may_be_a_dictionary_of_plain_values(silent):

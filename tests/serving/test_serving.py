@@ -101,6 +101,7 @@ WRONG = {
     "not a number": (422, {"observation": [float("nan")] * 4}, "finite"),
     "too large a number": (422, {"observation": [1e300] * 4}, "finite"),
     "a reward that is not finite": (422, {"observation": [0.0] * 4, "reward": float("inf")}, "reward: .*finite"),
+    "too large a reward": (422, {"observation": [0.0] * 4, "reward": 1e39}, "reward must be a number of single"),
     "a misspelt field": (422, {"observation": [0.0] * 4, "rewards": 1.0}, "rewards: Extra inputs"),
     "a wrong final observation": (422, {"observation": [0.0] * 4, "final_observation": [1]}, "must have the shape"),
     "too long": (413, {"observation": [0.0] * 5000}, "at most [\\d,]+ bytes"),

@@ -35,7 +35,7 @@ class Ledger:
             no: Any = np.float32(0)
             self.inputs = Inputs(obs, _flag(value=True), self.action, no, jax.tree.map(np.zeros_like, obs))
         else:
-            self.inputs = self.inputs._replace(obs=obs)
+            self.inputs = self.inputs._replace(obs=obs, first=_flag(value=True))
 
     def acted(self, action: PyTree, extras: PyTree) -> None:
         """What the agent did at `inputs`."""
@@ -90,9 +90,12 @@ def observed(space: spaces.Space, observation: Any) -> PyTree:
             raise UserError(f"the observation lacks {', '.join(sorted(missing))}")
         return {name: observed(part, observation[name]) for name, part in space.items()}
     try:
-        array = np.array(observation, np.float32 if isinstance(space, spaces.Box) else np.int32)  # a copy
+        given = np.asarray(observation)
+        array = given.astype(jax.dtypes.canonicalize_dtype(space.dtype))  # a copy
     except (TypeError, ValueError, OverflowError):
         raise UserError(f"an observation must be numbers of {space}, got {observation!r}") from None
+    if array.dtype.kind in "iu" and not np.array_equal(array, given):
+        raise UserError(f"an observation must be whole numbers of {space}, got {observation!r}")
     if array.shape != (space.shape or ()):
         raise UserError(f"an observation must have the shape {space.shape} of {space}, got {array.shape}")
     return array

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -82,6 +83,8 @@ def make_app(service: Service, about: dict[str, Any], *, token: str | None = Non
         told = Outcome(
             request.observation, request.reward, request.terminated, request.truncated, request.final_observation
         )
+        if not np.isfinite(np.float32(request.reward)):
+            raise RefusedError(422, f"a reward must be a number of single precision, got {request.reward:g}")
         action = await service.act(session, told)
         return Response(json.dumps({"action": action.tolist()}), media_type="application/json")
 

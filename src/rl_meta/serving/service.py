@@ -58,7 +58,8 @@ class Service:
                 several = await _on(self._device, self.lives.act, moments)
             except Exception as error:
                 for answer in answers:
-                    answer.set_exception(error)
+                    if not answer.done():  # a client may have gone
+                        answer.set_exception(error)
                 continue
             self.calls += 1
             self.actions += len(several)
