@@ -1,5 +1,6 @@
 """What the package offers in Python: train, tune, evaluate, serve, export ...; the same on the command line."""
 
+import json
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
@@ -17,14 +18,14 @@ from rl_meta.errors import UserError
 from rl_meta.exporting.artefact import check_target, write_artefact
 from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
-from rl_meta.integrations.foreign import ForeignReptile, lessons_of, meta_train
+from rl_meta.integrations.foreign import LEARNER, ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of, library_of
 from rl_meta.integrations.networks import network_of
 from rl_meta.serving.settings import ServeSettings
-from rl_meta.settings import to_plain
+from rl_meta.settings import from_plain, has_python, plain_value
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
-from rl_meta.training.config import RunConfig, read_config
+from rl_meta.training.config import RunConfig, described, read_config, restored
 from rl_meta.training.merging import PROVENANCE
 from rl_meta.training.run import Report, load_params, train_run
 from rl_meta.tuning.searching import resume_tuning, tune
@@ -101,13 +102,13 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
     cluster: Cluster | None = None,
     report: Report = lambda line: None,
 ) -> Path:
-    """Meta-train a learner of another library by aggregation.
+    """Meta-train a learner of another library by aggregation, or go on with what `out` holds of this very run.
 
     Args:
         family: a name, or settings, or a family of your own.
         learner: `sb3:` and `PPO`, `A2C`, `SAC`, `TD3`, `DQN`, `TRPO` or `QRDQN`; or `rllib:` and `PPO` or `DQN`.
         method: the settings of the outer loop; None: the default ones.
-        out: the new directory; the model is OUT/model.zip (of RLlib OUT/model), as its library writes and reads it.
+        out: the directory; the model is OUT/model.zip (of RLlib OUT/model), as its library writes and reads it.
         steps: environment steps over all tasks.
         seed: decides all randomness.
         n_envs: environments in a task.
@@ -116,17 +117,17 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
         report: called with a line of metrics per iteration.
 
     Returns:
-        The new directory.
+        The directory.
 
     Raises:
-        UserError: unknown names or settings, a missing extra, a directory that is not empty.
+        UserError: unknown names or settings, a missing extra, a directory that holds something else.
     """
     made = families.make(family)
     make = partial(learner_of, learner, made, n_envs=n_envs, seed=seed, settings=settings or {})
     begun = make()
     about = {
-        "family": {"name": families.title_of(made), **to_plain(made)},
-        "learner": {"name": learner, "n_envs": n_envs, **(settings or {})},
+        "family": described(families, made),
+        "learner": {"name": learner, "n_envs": n_envs, **plain_value(settings or {})},
     }
     outer, model = method or ForeignReptile(), library_of(learner).model
     how: dict[str, Any] = {"steps": steps, "seed": seed, "model": model, "about": about, "report": report}
@@ -148,12 +149,43 @@ def resume(
 
     A family or method of your own has to be given again: nothing is imported because a file says so. The cluster, if
     there is one, is said again too: with as many collectors as before for the same numbers bit for bit.
+
+    Learners of other libraries go on too (`method` is then not to be given), unless they were made with settings that
+    no file can say, as functions: then call `train_learner` again.
     """
+    if (Path(run) / LEARNER).exists():
+        return _resume_learner(Path(run), family, cluster, report)
     if (Path(run) / PROVENANCE).exists():
         raise UserError(f"{run} is merged from other runs: it has no optimiser and no lifetimes to go on with")
     config = read_config(Path(run) / "config.json", family=family, method=method)
     train_run(config, Path(run), cluster=cluster, report=report)
     return Path(run)
+
+
+def _resume_learner(run: Path, family: Family | None, cluster: Cluster | None, report: Report) -> Path:
+    """See `resume`."""
+    path = run / LEARNER
+    try:
+        told = json.loads(path.read_text())
+        settings = dict(told["learner"])
+        name, n_envs = settings.pop("name"), settings.pop("n_envs")
+        stored, outer, steps, seed = (told[part] for part in ("family", "settings", "steps", "seed"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} does not say what was trained: {error!r}") from None
+    if has_python(settings):
+        raise UserError(f"{path} was made with settings of your own: call rl_meta.train_learner with them again")
+    return train_learner(
+        restored(families, family, stored, path),
+        name,
+        from_plain(ForeignReptile, outer),
+        out=run,
+        steps=steps,
+        seed=seed,
+        n_envs=n_envs,
+        settings=settings,
+        cluster=cluster,
+        report=report,
+    )
 
 
 def load(run: str | Path, *, seed_index: int = 0, family: Family | None = None, method: Method | None = None) -> Agent:

@@ -128,14 +128,15 @@ PYTHON = "python"
 
 def to_plain(settings: Any) -> dict[str, Any]:
     """The fields as JSON values."""
-    return {f.name: _plain(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
+    return {f.name: plain_value(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """A setting as a JSON value; functions and classes as where they are from."""
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: plain_value(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain_value(part) for part in value]
     if callable(value):
         return {PYTHON: f"{value.__module__}:{value.__qualname__}"}
     return value.tolist() if hasattr(value, "tolist") else value

@@ -18,9 +18,13 @@ from rl_meta.integrations.learners import learner_of
 from rl_meta.tasks.probes import AimAt
 
 
-def trained(tmp_path, learner, *, steps, crew=None, **settings):
+def trained(tmp_path, learner, *, steps, crew=None, report=lambda line: None, **settings):
     made = ForeignReptile(meta_batch_size=4, task_steps=10, outer_anneal_to=1.0, **settings)
-    return meta_train(learner, AimAt(), made, out=tmp_path / "out", steps=steps, seed=2, crew=crew)
+    return meta_train(learner, AimAt(), made, out=tmp_path / "out", steps=steps, seed=2, crew=crew, report=report)
+
+
+def lines_of(out):
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_the_meta_model_moves_by_its_rate_toward_the_mean(tmp_path):
@@ -48,15 +52,37 @@ def test_a_model_with_a_higher_return_counts_more(tmp_path):
 
 def test_what_was_made_is_written_down(tmp_path):
     out = trained(tmp_path, HalfWay(), steps=80)
-    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
-    assert [line["env_steps"] for line in lines] == [40, 80]
+    assert [line["env_steps"] for line in lines_of(out)] == [40, 80]
     assert json.loads((out / "learner.json").read_text())["settings"]["meta_batch_size"] == 4
 
 
 def test_a_directory_with_something_in_it_is_refused(tmp_path):
-    trained(tmp_path, HalfWay(), steps=40)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").touch()
     with pytest.raises(UserError, match="is not empty: choose another directory"):
         trained(tmp_path, HalfWay(), steps=40)
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(tmp_path):
+    def stop(line):
+        if line["iteration"] == 2:
+            raise KeyboardInterrupt
+
+    whole = trained(tmp_path / "whole", Wavering(), steps=160)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "cut", Wavering(), steps=160, report=stop)
+    (tmp_path / "cut" / "out" / "model.zip").write_text("torn")
+    cut = trained(tmp_path / "cut", Wavering(), steps=160)
+    told = lambda run: [{k: v for k, v in line.items() if "per_second" not in k} for line in lines_of(run)]
+    assert told(cut) == told(whole)
+    assert len(lines_of(cut)) == 4
+    assert (cut / "model.zip").read_text() == (whole / "model.zip").read_text()
+
+
+def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path):
+    trained(tmp_path, HalfWay(), steps=40)
+    with pytest.raises(UserError, match="holds a run with other settings: continue it with --resume"):
+        trained(tmp_path, HalfWay(), steps=80)
 
 
 def test_weighting_by_return_needs_returns(tmp_path):

@@ -270,6 +270,36 @@ def test_evaluate_policy_takes_our_agent():
     assert isinstance(agent.action_space, spaces.Discrete)
 
 
+# ---------------------------------------------------------------------------------------- stopped, and gone on with
+
+
+@pytest.mark.parametrize("name", ["PPO", "SAC"])
+def test_a_run_that_was_stopped_goes_on_to_the_same_model(name, tmp_path, capsys):
+    def stop(line):
+        raise KeyboardInterrupt
+
+    family = "pendulum" if name == "SAC" else "cartpole"
+    method = ForeignReptile(meta_batch_size=2, task_steps=64)
+    how = {"steps": 256, "n_envs": 2, "settings": {**FAST[name], "policy_kwargs": {"net_arch": [8]}}}
+    whole = rl_meta.train_learner(family, f"sb3:{name}", method, out=tmp_path / "whole", **how)
+    with pytest.raises(KeyboardInterrupt):
+        rl_meta.train_learner(family, f"sb3:{name}", method, out=tmp_path / "cut", report=stop, **how)
+    main(["train", "--resume", str(tmp_path / "cut")])
+    assert f"{name}.load(" in capsys.readouterr().out
+    ours, theirs = (ALGORITHMS[name].load(run / "model.zip").policy.state_dict() for run in (tmp_path / "cut", whole))
+    for part, x in ours.items():
+        np.testing.assert_array_equal(x, theirs[part], err_msg=part)
+
+
+def test_settings_that_no_file_can_say_have_to_be_given_again(tmp_path):
+    settings = {**FAST["PPO"], "policy_kwargs": {"net_arch": [8], "activation_fn": torch.nn.ReLU}}
+    method, how = ForeignReptile(meta_batch_size=2, task_steps=64), {"steps": 128, "n_envs": 2, "settings": settings}
+    out = rl_meta.train_learner("cartpole", "sb3:PPO", method, out=tmp_path / "out", **how)
+    with pytest.raises(UserError, match=r"call rl_meta\.train_learner with them again"):
+        rl_meta.resume(out)
+    assert rl_meta.train_learner("cartpole", "sb3:PPO", method, out=out, **how) == out
+
+
 # ---------------------------------------------------------------------------------------- workers
 
 

@@ -12,6 +12,7 @@ from rl_meta import api
 from rl_meta.collection.cluster import Cluster
 from rl_meta.commands.progress import stoppable, training_bar
 from rl_meta.errors import UserError
+from rl_meta.integrations.foreign import LEARNER
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.config import RunConfig
 
@@ -59,15 +60,18 @@ def _chosen(options: Any) -> Cluster | None:
 
 def run(words: list[str]) -> None:
     """Train, say where the run is."""
+    from rl_meta.commands import train_foreign  # noqa: PLC0415 (it is made of this module)
+
     if "--resume" in words or any(word.startswith("--resume=") for word in words):
         resumed: Any = tyro.cli(ResumeOptions, args=words, prog="rl-meta train")
         with training_bar() as say:
-            stoppable(lambda: api.resume(resumed.resume, report=say, cluster=_chosen(resumed)), resumed.resume)
-        _say_trained(resumed.resume, as_json=resumed.json)
+            workers = cluster_of(resumed.workers, resumed.ray, name="workers") if resumed.workers else None
+            cluster = workers or _chosen(resumed)
+            stoppable(lambda: api.resume(resumed.resume, report=say, cluster=cluster), resumed.resume)
+        say_trained = train_foreign.say_trained if (resumed.resume / LEARNER).exists() else _say_trained
+        say_trained(resumed.resume, as_json=resumed.json)
         return
     if any(word.split("=")[0] == "--learner" for word in words):
-        from rl_meta.commands import train_foreign  # noqa: PLC0415 (it is made of this module)
-
         train_foreign.run(words)
         return
     family, method, options = _train_options(words)
@@ -99,6 +103,7 @@ ResumeOptions = make_dataclass(
     [
         ("resume", _about(Path, "The run directory.")),
         ("json", _about(bool, "Print where the run is as one JSON object."), False),
+        ("workers", _about(int, "Of a learner of another library: other processes that learn side by side."), 0),
         *CLUSTER,
     ],
     namespace={"__doc__": "Continue a run that was stopped, to the same numbers as if it had not been."},

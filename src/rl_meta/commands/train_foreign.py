@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import tyro
 
 from rl_meta import api
-from rl_meta.commands.progress import training_bar
+from rl_meta.commands.progress import stoppable, training_bar
 from rl_meta.commands.train import VARY, cluster_of, family_named, free_directory
 from rl_meta.errors import UserError
-from rl_meta.integrations.foreign import ForeignReptile
+from rl_meta.integrations.foreign import LEARNER, ForeignReptile
 from rl_meta.integrations.learners import library_of
 
 
@@ -25,23 +25,33 @@ def run(words: list[str]) -> None:
     options = _options(names[0], words[2:])
     stem = re.sub(r"[^\w.-]", "-", f"{names[0]}-reptile-{options.learner}")
     varied = {"vary": options.vary} if getattr(options, "vary", ()) else {}
+    out = options.out or free_directory(stem)
     with training_bar() as say:
-        out = api.train_learner(
-            replace(options.family, **varied),
-            options.learner,
-            options.method,
-            out=options.out or free_directory(stem),
-            steps=options.steps,
-            seed=options.seed,
-            n_envs=options.n_envs,
-            settings=dict(map(_setting, options.set)),
-            cluster=cluster_of(options.workers, options.ray, name="workers"),
-            report=say,
+        stoppable(
+            lambda: api.train_learner(
+                replace(options.family, **varied),
+                options.learner,
+                options.method,
+                out=out,
+                steps=options.steps,
+                seed=options.seed,
+                n_envs=options.n_envs,
+                settings=dict(map(_setting, options.set)),
+                cluster=cluster_of(options.workers, options.ray, name="workers"),
+                report=say,
+            ),
+            out,
         )
-    library = library_of(options.learner)
+    say_trained(out, as_json=options.json)
+
+
+def say_trained(out: Path, *, as_json: bool) -> None:
+    """Where the model is, and how its library reads it."""
+    name = json.loads((out / LEARNER).read_text())["learner"]["name"]
+    library = library_of(name)
     model = str(out / library.model)
-    loading = library.loading.format(algorithm=options.learner.partition(":")[2], model=model)
-    print(json.dumps({"model": model}) if options.json else f"trained: {model}   next: {loading}")
+    loading = library.loading.format(algorithm=name.partition(":")[2], model=model)
+    print(json.dumps({"model": model}) if as_json else f"trained: {model}   next: {loading}")
 
 
 def _options(name: str, words: list[str]) -> Any:

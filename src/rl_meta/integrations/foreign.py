@@ -7,6 +7,7 @@ of the models that came of it, as in `algorithms.reptile`: θ ← θ + ε Σ w�
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,10 +22,11 @@ from rl_meta.errors import UserError, unknown
 from rl_meta.numerics.aggregation import return_weights, towards
 from rl_meta.settings import Count, Positive, Rate, check_settings, to_plain
 from rl_meta.tasks.base import Family, draw_tasks
-from rl_meta.training.checkpoints import write_whole
-from rl_meta.training.metrics import plain
+from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint, write_whole
+from rl_meta.training.metrics import MetricsFiles, plain
 from rl_meta.types import Array, PyTree
 
+LEARNER, CHECKPOINTS = "learner.json", "checkpoints"
 WEIGHTINGS = ("uniform", "return")
 
 
@@ -126,50 +128,80 @@ def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
 
     `crew` are workers whose work is `lessons_of` the same learner: tasks are learned on them side by side, to the same
     numbers; None: one after the other in this process. OUT/learner.json says what it was made with, OUT/metrics.jsonl
-    has a line per iteration. After Ctrl-C the model is as the last whole iteration left it.
+    has a line per iteration.
+
+    Where OUT holds this very run, it goes on after its last whole iteration, which is where Ctrl-C leaves it: to the
+    same numbers as without a stop, if the learner is a `RepeatableLearner`.
 
     Raises:
-        UserError: settings out of range, or a directory that is not empty.
+        UserError: settings out of range, or a directory that holds something else.
     """
     check_settings(settings)
     if settings.weighting not in WEIGHTINGS:
         raise unknown("weighting", settings.weighting, WEIGHTINGS)
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty: choose another directory")
-    out.mkdir(parents=True, exist_ok=True)
-    described = {**(about or {}), "settings": to_plain(settings), "steps": steps, "seed": seed}
-    write_whole(out / "learner.json", (json.dumps(described, indent=1) + "\n").encode())
+    _prepare(out, {**(about or {}), "settings": to_plain(settings), "steps": steps, "seed": seed})
     per_iteration = settings.meta_batch_size * settings.task_steps
     iterations = max(1, -(-steps // per_iteration))
     outer_step = jax.jit(towards)
-    theta = learner.get_parameters()
     teach = crew.do if crew else lambda theta, lessons: [take(learner, theta, lesson) for lesson in lessons]
-    for iteration in range(iterations):
-        began = time.monotonic()
-        rate = settings.outer_rate * (1 - iteration / iterations * (1 - settings.outer_anneal_to))
+
+    def improved(theta: PyTree, iteration: int, rate: float) -> tuple[PyTree, float]:
+        """The next meta-model, and what was earned on the way."""
         tasks = draw_tasks(family, jax.random.fold_in(jax.random.key(seed), iteration), settings.meta_batch_size)
         models, returns = zip(*teach(theta, _lessons(tasks, settings, seed, iteration)), strict=True)
         if settings.weighting == "return" and np.isnan(returns).any():
             raise UserError(f"no episode ended within {settings.task_steps} steps: give more task_steps")
         weights = settings.weights(jnp.asarray(returns))
         stacked = jax.tree.map(lambda *x: np.stack(x), *models)
-        theta = jax.tree.map(np.asarray, outer_step(theta, stacked, weights, jnp.float32(rate)))
+        return jax.tree.map(np.asarray, outer_step(theta, stacked, weights, jnp.float32(rate))), float(np.mean(returns))
+
+    theta, done = _newest(out / CHECKPOINTS, learner.get_parameters())
+    if done:
         learner.set_parameters(theta)
-        learner.save(out / model)
-        done = {"env_steps": (iteration + 1) * per_iteration, "total_env_steps": iterations * per_iteration}
-        speed = round(per_iteration / (time.monotonic() - began), 1)
-        line = {
-            "iteration": iteration + 1,
-            **done,
-            "steps_per_second": speed,
-            "return": [plain(float(np.mean(returns)))],
-            "outer_rate": rate,
-            **({"worker_deaths": crew.deaths, "tasks_done_again": crew.redone} if crew else {}),
-        }
-        with (out / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        report(line)
+        learner.save(out / model)  # what is there may be the model before
+    with closing(MetricsFiles(out, iteration=done)) as metrics:
+        for iteration in range(done, iterations):
+            began = time.monotonic()
+            rate = settings.outer_rate * (1 - iteration / iterations * (1 - settings.outer_anneal_to))
+            theta, earned = improved(theta, iteration, rate)
+            save_checkpoint(out / CHECKPOINTS, iteration + 1, theta)
+            learner.set_parameters(theta)
+            learner.save(out / model)
+            line = {
+                "iteration": iteration + 1,
+                "env_steps": (iteration + 1) * per_iteration,
+                "total_env_steps": iterations * per_iteration,
+                "steps_per_second": round(per_iteration / (time.monotonic() - began), 1),
+                "return": [plain(earned)],
+                "outer_rate": rate,
+                **({"worker_deaths": crew.deaths, "tasks_done_again": crew.redone} if crew else {}),
+            }
+            metrics.write(line)
+            report(line)
     return out
+
+
+def _prepare(out: Path, described: dict[str, Any]) -> None:
+    """Write down what is trained, or make sure that the directory holds that very run."""
+    text, path = json.dumps(described, indent=1) + "\n", out / LEARNER
+    if path.exists():
+        if path.read_text() != text:
+            raise UserError(
+                f"{out} holds a run with other settings: continue it with --resume {out}, or choose another directory"
+            )
+        return
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty: choose another directory")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
+
+
+def _newest(checkpoints: Path, begun: PyTree) -> tuple[PyTree, int]:
+    """The meta-model so far, and after how many iterations. begun: before the first one."""
+    if not any(checkpoints.glob("*.safetensors")):
+        return begun, 0
+    newest = newest_checkpoint(checkpoints)
+    return jax.tree.map(np.asarray, load_checkpoint(newest, jax.tree.map(jnp.asarray, begun))), int(newest.stem)
 
 
 def _lessons(tasks: PyTree, settings: ForeignReptile, seed: int, iteration: int) -> list[Lesson]:

@@ -23,7 +23,7 @@ def save_checkpoint(directory: Path, iteration: int, state: PyTree) -> Path:
     """Write `state` as the checkpoint of an iteration; all but the newest `KEPT` are removed."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{iteration:09d}.safetensors"
-    arrays = {name: np.ascontiguousarray(_raw(leaf)) for name, leaf in _named(state).items()}
+    arrays = {name: np.asarray(_raw(leaf), order="C") for name, leaf in _named(state).items()}
     write_whole(path, save(arrays))
     for old in sorted(directory.glob("*.safetensors"))[:-KEPT]:
         old.unlink()

@@ -85,8 +85,8 @@ class RunConfig:
         """Readable, and read by `from_json`."""
         plain = {
             "format": FORMAT,
-            "family": _named(families, self.family),
-            "method": _named(methods, self.method),
+            "family": described(families, self.family),
+            "method": described(methods, self.method),
             "steps": self.steps,
             "seed": self.seed,
             "seeds": self.seeds,
@@ -94,7 +94,7 @@ class RunConfig:
         return json.dumps(plain, indent=2) + "\n"
 
 
-def _named(kind: Kind, settings: Any) -> dict[str, Any]:
+def described(kind: Kind, settings: Any) -> dict[str, Any]:
     """The settings with their name; a class of the user's own goes by its Python path, which is never imported."""
     own = f"{type(settings).__module__}:{type(settings).__qualname__}"
     return {"name": kind.name_of(settings) or own, **to_plain(settings)}
@@ -121,7 +121,7 @@ def config_from(plain: Any, path: Path, *, family: Family | None = None, method:
         plain = dict(plain)
         version = plain.pop("format")
         parts = dict(plain.pop("family")), dict(plain.pop("method"))
-        names = [str(part.pop("name")) for part in parts]
+        stored = [{"name": str(part.pop("name")), **part} for part in parts]
     except (ValueError, KeyError, AttributeError, TypeError):
         raise UserError(f"{path} is not a run configuration") from None
     if version != FORMAT:
@@ -129,10 +129,9 @@ def config_from(plain: Any, path: Path, *, family: Family | None = None, method:
             f"{path} has format {version}, this version of RL-Meta reads format {FORMAT}: "
             "install the version named in versions.json"
         )
-    stored = [{"name": name, **part} for name, part in zip(names, parts, strict=True)]
     own: dict[str, Any] = {
-        "family": _same(families, family, stored[0], path) or _from_named(families, names[0], parts[0], path),
-        "method": _same(methods, method, stored[1], path) or _from_named(methods, names[1], parts[1], path),
+        "family": restored(families, family, stored[0], path),
+        "method": restored(methods, method, stored[1], path),
     }
     known = {field.name for field in dataclasses.fields(RunConfig)} - own.keys()
     for name in plain.keys() - known:
@@ -140,14 +139,18 @@ def config_from(plain: Any, path: Path, *, family: Family | None = None, method:
     return RunConfig(**own, **plain)
 
 
-def _same(kind: Kind, given: Any, stored: dict[str, Any], path: Path) -> Any:
-    """What was given, if the run was made with it; None where nothing was."""
-    if given is not None and json.loads(json.dumps(_named(kind, given))) != stored:
-        raise UserError(f"{path} was made with the {kind.name} {stored}, got {_named(kind, given)}")
-    return given
+def restored(kind: Kind, given: Any, stored: dict[str, Any], path: Path) -> Any:
+    """The inverse of `described`. given: one of the user's own, as which nothing is imported; None: there is none.
 
-
-def _from_named(kind: Kind, name: str, fields: dict[str, Any], path: Path) -> Any:
+    Raises:
+        UserError: what is given is another one, or one has to be given.
+    """
+    if given is not None:
+        if json.loads(json.dumps(described(kind, given))) != stored:
+            raise UserError(f"{path} was made with the {kind.name} {stored}, got {described(kind, given)}")
+        return given
+    fields = dict(stored)
+    name = str(fields.pop("name"))
     if ":" in name or has_python(fields):
         raise UserError(
             f"{path} was made with a {kind.name} of your own, {name}; give it as the argument `{kind.name}`"
