@@ -11,7 +11,7 @@ from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.distributions import LogUniform
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--out", default="runs/example-09", help="directory")
+parser.add_argument("--out", default="runs/example-12", help="directory")
 parser.add_argument("--steps", type=int, default=400_000, help="environment steps of a trial that is not stopped")
 parser.add_argument("--trials", type=int, default=8, help="learning rates to try")
 options = parser.parse_args()

@@ -26,9 +26,9 @@ options = parser.parse_args()
 server = None
 if options.url is None:
     word = [sys.executable, "-c", "from rl_meta.cli import main; main()"]
-    train = ["train", "bandit", "rl2", "--family.arms", "2", "--family.pulls", "10", "--out", "runs/example-09"]
+    train = ["train", "bandit", "rl2", "--family.arms", "2", "--family.pulls", "10", "--out", "runs/example-13"]
     subprocess.run([*word, *train, "--steps", str(options.steps)], check=True)
-    serve = [*word, "serve", "runs/example-09", "--port", "0"]
+    serve = [*word, "serve", "runs/example-13", "--port", "0"]
     server = subprocess.Popen(serve, stderr=subprocess.PIPE, text=True)
     said = next(line for line in server.stderr if "serving" in line)
     options.url = said.split()[-1]

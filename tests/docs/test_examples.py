@@ -31,6 +31,10 @@ TOLERANCE = {
     "11": 0.5,
     "12": 0.15,
     "13": 0.6,
+    "14": 15.0,
+    "15": 10.0,
+    "16": 0.2,
+    "17": 0.0,
 }
 """Of the numbers reached: four standard errors of the examples' sample sizes, or what seeds differ by."""
 
@@ -64,8 +68,17 @@ def test_an_example_runs(number, tmp_path):
     assert run(number, tmp_path, *WITHOUT_TRAINING[number])
 
 
-NEEDS = {"12": "ray"}
+NEEDS = {"12": "ray", "14": "stable_baselines3", "15": "ray", "16": "onnxruntime", "17": "ray"}
 """Packages that an example imports and the tests do not install."""
+WITH_FRAMEWORKS = {"14": ["--steps", "16384", "--tasks", "1"], "16": ["--steps", "5000", "--tasks", "5"]}
+"""Arguments with which an example takes seconds."""
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize("number", WITH_FRAMEWORKS)
+def test_an_example_runs_with_frameworks(number, tmp_path):
+    pytest.importorskip(NEEDS[number])
+    assert run(number, tmp_path, *WITH_FRAMEWORKS[number])
 
 
 @pytest.mark.learning
