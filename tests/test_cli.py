@@ -14,7 +14,10 @@ from rich.progress import Progress
 import rl_meta
 from rl_meta import api
 from rl_meta.cli import main
+from rl_meta.errors import UserError
 from rl_meta.tasks.bandit import Bandit
+from rl_meta.tasks.distributions import Uniform
+from rl_meta.tasks.gymnasium_env import GymnasiumFamily
 from rl_meta.training.catalogue import FAMILIES, METHODS
 from rl_meta.training.checkpoints import newest_checkpoint
 from rl_meta.training.config import read_config
@@ -443,6 +446,8 @@ def test_a_command_that_is_not_whole_shows_its_usage(command):
         ("--split tset", "unknown split of Bandit 'tset': did you mean 'test'?"),
         ("--split extrapolation", "unknown split of Bandit 'extrapolation'"),
         ("--tasks 0", "tasks must be at least 1, got 0"),
+        ("--stages 0", "stages must be at least 1, got 0"),
+        ("--seed -3", "seed must be from 0 to 4294967295, got -3"),
         ("--baselines rl2", "'rl2' has to be trained first"),
     ],
 )
@@ -485,6 +490,7 @@ def imported():
 import sys, time
 began = time.process_time()
 import rl_meta
+from rl_meta.errors import UserError
 print(time.process_time() - began, *(name for name in ("jax", "matplotlib", "tyro", "rich") if name in sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -497,3 +503,30 @@ def test_importing_the_package_is_quick(imported):
 
 def test_importing_the_package_imports_nothing_heavy(imported):
     assert imported[1:] == []
+
+
+def test_a_module_is_imported_first_where_it_is_named(tmp_path, monkeypatch):
+    (tmp_path / "registers.py").write_text(
+        "import gymnasium\n"
+        "from gymnasium.envs.classic_control.pendulum import PendulumEnv\n"
+        "gymnasium.register('Swinging-v0', lambda g=10.0: PendulumEnv(g=g), max_episode_steps=5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    line = "train gym:Swinging-v0 rl2 --vary g=5:15 --steps 20 --method.meta-batch-size 4 --out {}"
+    with pytest.raises(UserError, match="rl-meta --import MODULE"):
+        _ = GymnasiumFamily("Swinging-v0", vary={"g": Uniform(5, 15)}).horizon
+    assert "rl-meta --import registers train gym:Swinging-v0" in refused(
+        say(line.replace("gym:", "gym:registers:"), tmp_path / "run")
+    )
+    assert say(f"--import registers {line}", tmp_path / "run").status == 0
+    assert "cannot import nothing_here" in refused(say("--import nothing_here list"))
+    assert "must be followed by a module and a command" in refused(say("--import registers"))
+
+
+def test_what_the_system_refuses_is_told_in_one_line(monkeypatch):
+    def full(words):
+        raise OSError(28, "No space left on device", "/somewhere")
+
+    monkeypatch.setattr("rl_meta.commands.listing.run", full)
+    assert refused(say("list")) == "rl-meta: [Errno 28] No space left on device: '/somewhere'"

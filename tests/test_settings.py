@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rl_meta.algorithms.rl2 import RL2
 from rl_meta.errors import UserError
 from rl_meta.settings import (
     Count,
@@ -180,3 +181,11 @@ def test_only_the_number_zero_is_off():
     assert is_off(0)
     assert not is_off(1e-9)
     jax.vmap(lambda weight: (weight, pytest.fail("a tracer is off") if is_off(weight) else weight))(jnp.zeros(2))
+
+
+@pytest.mark.parametrize(("value", "message"), [(8, "must be a tuple of numbers"), ([8], "must be a tuple of numbers")])
+def test_widths_must_be_a_tuple(value, message):
+    settings = RL2()
+    object.__setattr__(settings, "encoder", value)  # past the types that are checked in tests
+    with pytest.raises(UserError, match=message):
+        check_settings(settings)

@@ -122,6 +122,8 @@ def train_learner(  # noqa: PLR0913 (all of them are the caller's to choose)
     Raises:
         UserError: unknown names or settings, a missing extra, a directory that holds something else.
     """
+    if taken := {"seed", "n_envs"} & set(settings or {}):
+        raise UserError(f"{' and '.join(sorted(taken))} must be given apart from the settings of the learner")
     made = families.make(family)
     make = partial(learner_of, learner, made, n_envs=n_envs, seed=seed, settings=settings or {})
     begun = make()

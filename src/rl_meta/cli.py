@@ -39,6 +39,7 @@ usage: rl-meta COMMAND [OPTIONS]
   export DIR --to onnx    write the agent for a program without RL-Meta: onnx, tensorflow or torch
   serve DIR               serve the agent over HTTP to many clients, each with an adaptation of its own
 
+`rl-meta --import MODULE COMMAND ...` imports a module first, such as one that registers environments of your own.
 `rl-meta COMMAND --help` shows a command's options. Exit status: 0 done, 2 wrong input, 130 stopped by Ctrl-C.
 """
 
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"rl-meta {version('rl-meta')}")
         return
     try:
+        words = _after_imports(words)
         if words[0] not in COMMANDS:
             raise unknown("command", words[0], COMMANDS)
         _set_up_jax()
@@ -65,6 +67,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # a full disk, a directory that must not be written to
+        print(f"rl-meta: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _after_imports(words: list[str]) -> list[str]:
+    """The command, after modules of the user's own were imported that he names before it.
+
+    Raises:
+        UserError: no such module, or no command.
+    """
+    while words[0] == "--import":
+        if len(words) < 3:
+            raise UserError("--import must be followed by a module and a command: rl-meta --import mine train ...")
+        sys.path.insert(0, str(Path.cwd()))
+        try:
+            import_module(words[1])
+        except ImportError as error:
+            raise UserError(f"cannot import {words[1]}: {error}") from None
+        words = words[2:]
+    return words
 
 
 def _set_up_jax() -> None:

@@ -1,17 +1,21 @@
 """A run's agents in held-out tasks, beside other runs and baselines: what is in evaluation.json."""
 
 import json
+import os
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from rl_meta.algorithms.base import Method, Shape, deterministic
 from rl_meta.errors import UserError, unknown
 from rl_meta.evaluation.curve import Scores, adaptation, speedup, summary
 from rl_meta.evaluation.lifetimes import live_through
+from rl_meta.settings import LARGEST_SEED
 from rl_meta.tasks.base import Family, draw_tasks
 from rl_meta.training.catalogue import families, methods
 from rl_meta.training.checkpoints import write_whole
@@ -105,9 +109,12 @@ def evaluate(  # noqa: PLR0913 (all of them are the caller's to choose)
     config = read_config(directory / "config.json", family=family, method=method)
     if acting not in ACTING:
         raise unknown("way of acting", acting, ACTING)
-    for name, value in {"tasks": tasks, "baseline_tasks": baseline_tasks, "stages": stages or 1}.items():
-        if value < 1:
-            raise UserError(f"{name} must be at least 1, got {value}")
+    counts = {"tasks": tasks, "baseline_tasks": baseline_tasks, "stages": 1 if stages is None else stages}
+    _check_numbers(counts, seed)
+    if not os.access(directory, os.W_OK):
+        raise UserError(f"the evaluation is to be written into {directory}, which must not be written to")
+    baselines = (baselines,) if isinstance(baselines, str) else baselines
+    against = (against,) if isinstance(against, str | Path) else against
     base = needing_no_training(baselines, config.family)
     rivals = _rivals(against, config, family, stages, taken=base)
     drawn = draw_tasks(config.family, jax.random.key(seed), tasks, split)
@@ -136,8 +143,21 @@ def evaluate(  # noqa: PLR0913 (all of them are the caller's to choose)
         "baselines": beside,
         "speedup": faster,
     }
-    write_whole(directory / "evaluation.json", (json.dumps(evaluation, indent=1) + "\n").encode())
+    try:
+        write_whole(directory / "evaluation.json", (json.dumps(evaluation, indent=1) + "\n").encode())
+    except OSError as error:  # what took so long is not lost
+        warnings.warn(f"the evaluation could not be written into {directory}: {error}", stacklevel=2)
     return evaluation
+
+
+def _check_numbers(counts: dict[str, int], seed: int) -> None:
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer):
+            raise UserError(f"{name} must be a whole number, got {value!r}")
+        if value < 1:
+            raise UserError(f"{name} must be at least 1, got {value}")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed must be from 0 to {LARGEST_SEED}, got {seed}")
 
 
 def needing_no_training(baselines: Sequence[str | Method], family: Family) -> dict[str, Contender]:

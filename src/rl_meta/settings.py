@@ -32,7 +32,8 @@ class Range(NamedTuple):
     def __str__(self) -> str:
         """As a person writes it."""
         if self.low is not None and self.high is not None:
-            return f"be in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]"
+            low, high = (x if isinstance(x, int) else f"{x:g}" for x in (self.low, self.high))
+            return f"be in {'(' if self.open_low else '['}{low}, {high}]"
         if self.low is not None:
             return f"be {'more than' if self.open_low else 'at least'} {self.low:g}"
         return f"be at most {self.high:g}"
@@ -42,6 +43,8 @@ Rate = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(0, None, open_low=True)]
 NotNegative = Annotated[float, Range(0, None)]
 Count = Annotated[int, Range(1, None)]
+LARGEST_SEED = 2**32 - 1
+"""Keys are made of 32 bits: a larger one would be the same as some smaller one."""
 
 
 class Around(NamedTuple):
@@ -103,6 +106,9 @@ def check_settings(settings: Any) -> None:
     hints = get_type_hints(type(settings))
     for name, allowed in ranges(type(settings)).items():
         value, where = getattr(settings, name), f"{type(settings).__name__}.{name}"
+        if isinstance(value, list) or (_holds(hints[name], tuple) and isinstance(value, int | float)):
+            wanted = "a tuple of numbers, such as (64, 64)" if _holds(hints[name], tuple) else "a number"
+            raise UserError(f"{where} must be {wanted}, got {value!r}")
         for number in value if isinstance(value, tuple) else (value,):
             if isinstance(number, str | bool | list | dict) or (number is None and not _holds(hints[name], type(None))):
                 raise UserError(f"{where} must be a number, got {number!r}")
@@ -119,7 +125,11 @@ def is_off(weight: Any) -> bool:
 
 def _holds(hint: Any, kind: type) -> bool:
     """Is `kind` the type, or a part of it, as of `float | None` or `tuple[int, ...]`?"""
-    return hint is kind or any(_holds(part, kind) for part in getattr(hint, "__args__", ()))
+    return (
+        hint is kind
+        or getattr(hint, "__origin__", None) is kind
+        or any(_holds(part, kind) for part in getattr(hint, "__args__", ()))
+    )
 
 
 PYTHON = "python"

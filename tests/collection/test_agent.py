@@ -199,6 +199,26 @@ def test_an_observation_keeps_the_type_of_its_space():
             observed(picture, wrong)
 
 
+@pytest.mark.parametrize("reward", [float("nan"), float("inf"), 1e39])
+def test_a_reward_that_is_no_finite_number_is_refused(rl2, reward):
+    rl2.begin_task()
+    rl2.act(np.zeros(2))
+    with pytest.raises(UserError, match="a reward must be a finite number, got"):
+        rl2.act(np.zeros(2), reward)
+
+
+def test_an_observation_that_is_not_finite_is_refused(rl2):
+    rl2.begin_task()
+    with pytest.raises(UserError, match="an observation must be finite numbers, got"):
+        rl2.act([0.0, float("nan")])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_would_be_another_one_is_refused(silent, seed):
+    with pytest.raises(UserError, match="a seed must be a whole number from 0 to 4294967295, got"):
+        silent.begin_task(seed)
+
+
 def test_after_settling_an_agent_sees_a_new_episode(rl2):
     rl2.begin_task(seed=1)
     rl2.act(np.zeros(2))

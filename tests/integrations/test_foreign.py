@@ -129,3 +129,35 @@ def test_another_method_than_reptile_takes_no_learner(capsys):
         main(["train", "bandit", "rl2", "--learner", "sb3:PPO"])
     assert end.value.code == 2
     assert "goes with a family and the method reptile, got bandit rl2" in capsys.readouterr().err
+
+
+class Updating(HalfWay):
+    update_steps = 8
+
+
+def test_steps_are_those_of_whole_updates(tmp_path):
+    out = trained(tmp_path, Updating(), steps=100)
+    assert [line["env_steps"] for line in lines_of(out)] == [64, 128]
+
+
+def test_a_task_of_fewer_steps_than_an_update_is_refused(tmp_path):
+    learner = Updating()
+    learner.update_steps = 11
+    with pytest.raises(UserError, match="an update of this learner takes 11 steps, a task has 10"):
+        trained(tmp_path, learner, steps=40)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_diverges_ends(tmp_path):
+    class Falling(HalfWay):
+        def learn(self, task, steps):
+            self.x = np.float32("nan")
+            return 0.0
+
+    with pytest.raises(UserError, match="has diverged: a model is not finite any more"):
+        trained(tmp_path, Falling(), steps=40)
+
+
+def test_a_seed_is_no_setting_of_the_learner(tmp_path):
+    with pytest.raises(UserError, match="seed must be given apart from the settings of the learner"):
+        rl_meta.train_learner("bandit", "sb3:PPO", out=tmp_path / "out", steps=10, settings={"seed": 3})

@@ -320,3 +320,53 @@ def test_what_is_wrong_is_said_in_one_line_before_training(settings, said):
     with pytest.raises(UserError, match=said) as error:
         _ = GymnasiumFamily(**settings).horizon
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "reward", "said"),
+    [
+        (np.zeros(3), 1.0, r"an observation of shape \(3,\) is not in the environment's space"),
+        (np.zeros((4, 1)), 1.0, r"an observation of shape \(4, 1\)"),
+        (np.zeros(4), np.ones(1), r"a reward must be a number, the environment's step told array\(\[1\.\]\)"),
+        (np.full(4, np.nan), 1.0, r"died 10 times in a row .* are not finite"),
+        (np.zeros(4), float("inf"), r"died 10 times in a row .* the reward inf .* not finite"),
+        (np.zeros(4), None, r"died 10 times in a row .* the reward None .* not finite"),
+    ],
+)
+def test_what_a_step_tells_wrongly_is_said(told, reward, said):
+    class Wrong(Probe):
+        def step(self, action):
+            right = super().step(action)
+            return right if self.time == 1 else (told, reward, False, False, {})
+
+    envs = begun(GymnasiumFamily(Wrong, vary={"size": Uniform(1, 2)}, max_steps=9))[0]
+    with pytest.raises(UserError, match=said):
+        play(envs, 40, np.zeros(6, np.int32))
+
+
+def test_an_environment_that_tells_nan_once_is_made_anew_and_its_step_is_lost():
+    class Once(Probe):
+        def step(self, action):
+            obs, reward, *ends = super().step(action)
+            return obs, float("nan") if self.time == 2 and self.size > 1.5 else reward, *ends
+
+    envs, tasks, _ = begun(GymnasiumFamily(Once, vary={"size": Uniform(1, 2)}, max_steps=9))
+    sick = tasks.size > 1.5
+    assert sick.any()
+    assert not sick.all()
+    first, second = play(envs, 2, np.zeros(6, np.int32))
+    assert first.lost is None
+    np.testing.assert_array_equal(second.lost, sick)
+    assert np.isfinite(second.reward).all()
+
+
+def test_a_number_that_a_discrete_observation_does_not_have_is_said():
+    class Beyond(Probe):
+        observation_space = spaces.Dict({"place": spaces.Discrete(3, start=1), "digits": spaces.MultiDiscrete([2, 4])})
+
+        def _observe(self):
+            return {"place": 3, "digits": np.array([1, 3 + (self.time > 1)])}
+
+    envs = begun(GymnasiumFamily(Beyond, vary={"size": Uniform(1, 2)}, max_steps=9), count=2)[0]
+    with pytest.raises(UserError, match=r"the observation \[1 4\] is not in the environment's space MultiDiscrete"):
+        play(envs, 2, np.zeros(2, np.int32))

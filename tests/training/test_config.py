@@ -1,8 +1,10 @@
 import dataclasses
 import json
 import math
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from rl_meta.tasks.bandit import Bandit
 from rl_meta.tasks.cartpole import CartPole
 from rl_meta.tasks.grid_navigation import GridNavigation
 from rl_meta.training.catalogue import FAMILIES, METHODS, families, methods
-from rl_meta.training.config import CALLS, FORMAT, MOST_STEPS_PER_CALL, RunConfig, read_config
+from rl_meta.training.config import CALLS, FORMAT, MOST_STEPS_PER_CALL, RunConfig, config_from, read_config
 
 EXAMPLE = RunConfig(Bandit(arms=2, pulls=4), RL2(memory=8, meta_batch_size=8), steps=1000, seed=3, seeds=2)
 
@@ -157,7 +159,7 @@ def test_an_unknown_name_in_a_file_is_refused_with_the_known_ones(change, messag
     ("change", "message"),
     [
         (lambda plain: plain.update(steps=0), r"RunConfig\.steps must be at least 1, got 0"),
-        (lambda plain: plain.update(seed=-1), r"RunConfig\.seed must be at least 0, got -1"),
+        (lambda plain: plain.update(seed=-1), r"RunConfig\.seed must be in \[0, 4294967295\], got -1"),
         (lambda plain: plain.update(seeds=0), r"RunConfig\.seeds must be at least 1, got 0"),
         (lambda plain: plain["family"].update(pulls=0), r"Bandit\.pulls must be at least 1, got 0"),
         (lambda plain: plain["method"].update(discount=1.5), r"RL2\.discount must be in \[0, 1\], got 1\.5"),
@@ -266,3 +268,20 @@ def test_long_lifetimes_are_lived_few_at_once_unless_told_otherwise(family, meth
     config = RunConfig(family, method)
     assert config.tasks == config.method.meta_batch_size == tasks
     assert json.loads(config.to_json())["method"]["meta_batch_size"] == tasks, "later versions may choose otherwise"
+
+
+def test_more_steps_than_can_be_counted_are_refused():
+    with pytest.raises(UserError, match="steps must be fewer than"):
+        RunConfig(Bandit(), RL2(), steps=10**20)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_would_be_another_one_is_refused(seed):
+    with pytest.raises(UserError, match=r"RunConfig\.seed must be in"):
+        RunConfig(Bandit(), RL2(), seed=seed)
+
+
+def test_numbers_of_numpy_are_written_as_numbers():
+    config = RunConfig(Bandit(), RL2())
+    object.__setattr__(config, "steps", np.int64(10))  # past the types that are checked in tests
+    assert config_from(json.loads(config.to_json()), Path("config.json")).to_json() == config.to_json()

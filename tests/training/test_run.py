@@ -1,5 +1,6 @@
 import gc
 import json
+import shutil
 import signal
 import struct
 import subprocess
@@ -17,14 +18,15 @@ import pytest
 from safetensors.numpy import load_file
 from tensorboardX.proto.event_pb2 import Event
 
+import rl_meta
 from rl_meta.algorithms.base import Adapter, MetaAlgorithm, Shape, keep_adapted
 from rl_meta.algorithms.rl2 import RL2
 from rl_meta.errors import UserError
 from rl_meta.settings import Count, Positive, Rate
 from rl_meta.tasks.bandit import Bandit
-from rl_meta.training.checkpoints import newest_checkpoint
+from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from rl_meta.training.config import RunConfig
-from rl_meta.training.metrics import read_lines
+from rl_meta.training.metrics import MetricsFiles, read_lines
 from rl_meta.training.run import interruptible, load_params, train_run
 from rl_meta.types import Array, PyTree
 
@@ -380,3 +382,31 @@ def test_a_run_that_has_diverged_says_what_to_do(diverged):
 
 def test_the_last_good_state_of_a_run_that_has_diverged_is_saved(diverged):
     assert np.isfinite(arrays(diverged[1])[".meta.params['logits']"]).all()
+
+
+def test_a_directory_with_checkpoints_of_nobody_knows_what_is_refused(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "config.json").unlink()
+    with pytest.raises(UserError, match=r"has checkpoints but no config\.json"):
+        rl_meta.train("bandit", "rl2", out=tmp_path / "run", steps=10)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_damaged_line_of_metrics_is_named_and_nothing_is_lost(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    path = tmp_path / "run" / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    assert len(lines) > 2
+    lines[1] = lines[1][:20]
+    path.write_text("\n".join(lines) + "\n")
+    before = path.read_text()
+    with pytest.raises(UserError, match=r"line 2 of .* is damaged: mend it, or delete it"):
+        MetricsFiles(tmp_path / "run", iteration=10**6)
+    assert path.read_text() == before
+
+
+def test_a_damaged_checkpoint_is_told_with_the_one_before(tmp_path):
+    save_checkpoint(tmp_path, 1, {"x": np.ones(2)})
+    save_checkpoint(tmp_path, 2, {"x": np.ones(2)}).write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"without this file, 000000001\.safetensors is taken"):
+        load_checkpoint(newest_checkpoint(tmp_path), {"x": np.ones(2)})

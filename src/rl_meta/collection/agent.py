@@ -16,6 +16,7 @@ from rl_meta.axes import select
 from rl_meta.collection.ledger import Ledger, observed
 from rl_meta.errors import UserError
 from rl_meta.policies.spaces import into_space, no_action
+from rl_meta.settings import LARGEST_SEED
 from rl_meta.types import Array, Inputs, Key, PyTree
 
 
@@ -57,6 +58,8 @@ class Agent:
 
     def begin_task(self, seed: int = 0) -> None:
         """A new task: all that was learned in the last one is forgotten. `seed` decides every later draw."""
+        if not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST_SEED:
+            raise UserError(f"a seed must be a whole number from 0 to {LARGEST_SEED}, got {seed!r}")
         self._key = key = jax.random.key(seed)
         self._adapted, memory = self._begin(birth_keys(key)[0], self._params)
         self._unborn = memory
@@ -90,7 +93,8 @@ class Agent:
             An action inside `action_space`.
 
         Raises:
-            UserError: `begin_task` was not called, or the observation is not of `observation_space`.
+            UserError: `begin_task` was not called, the observation is not of `observation_space`, or the reward is
+                not finite.
         """
         if self._key is None:
             raise UserError("no task has begun: call begin_task(seed=...) before act")
@@ -141,7 +145,11 @@ class Agent:
 
     def _go_on(self, obs: PyTree, final: PyTree, reward: float, *, ended: tuple[bool, bool]) -> None:
         """Record what the last action led to; learn where that ended the stage. ended: terminated, truncated."""
-        if not self._ledger.follow(obs, final, float(reward), ended=ended):
+        with np.errstate(over="ignore"):
+            paid = np.array(np.nan if reward is None else reward, np.float32)
+        if paid.ndim or not np.isfinite(paid):
+            raise UserError(f"a reward must be a finite number, got {reward!r}")
+        if not self._ledger.follow(obs, final, float(paid), ended=ended):
             return
         steps = self._ledger.end_stage()
         if steps is not None:

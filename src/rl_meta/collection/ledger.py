@@ -96,6 +96,8 @@ def observed(space: spaces.Space, observation: Any) -> PyTree:
         raise UserError(f"an observation must be numbers of {space}, got {observation!r}") from None
     if array.dtype.kind in "iu" and not np.array_equal(array, given):
         raise UserError(f"an observation must be whole numbers of {space}, got {observation!r}")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise UserError(f"an observation must be finite numbers, got {observation!r}")
     if array.shape != (space.shape or ()):
         raise UserError(f"an observation must have the shape {space.shape} of {space}, got {array.shape}")
     return array

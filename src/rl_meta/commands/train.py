@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from dataclasses import make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,7 +96,8 @@ def run(words: list[str]) -> None:
 
 
 def _say_trained(run: Path, *, as_json: bool) -> None:
-    print(json.dumps({"run": str(run)}) if as_json else f"trained: {run}   next: rl-meta evaluate {run}")
+    told = f"trained: {run}   next: rl-meta evaluate {shlex.quote(str(run))}"
+    print(json.dumps({"run": str(run)}) if as_json else told)
 
 
 ResumeOptions = make_dataclass(
@@ -158,9 +160,16 @@ def _train_options(words: list[str]) -> tuple[Any, Any, Any]:
 
 
 def family_named(name: str) -> Any:
-    """A family's default settings; `gym:ID` is any environment of Gymnasium, of which nothing varies so far."""
+    """A family's default settings; `gym:ID` is any environment of Gymnasium, of which nothing varies so far.
+
+    Raises:
+        UserError: no such family; or `gym:MODULE:ID`, for which there is an option.
+    """
     if name.startswith(GYM):
-        return families.load("gymnasium")(env=name.removeprefix(GYM), vary=())
+        module, found, env = name.removeprefix(GYM).rpartition(":")
+        if found:
+            raise UserError(f"to use what a module of yours registers: rl-meta --import {module} train {GYM}{env} ...")
+        return families.load("gymnasium")(env=env, vary=())
     return families.make(name)
 
 

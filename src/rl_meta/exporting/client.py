@@ -59,6 +59,8 @@ class Agent:
             deterministic: act at its best instead of as in training.
         """
         shown = self._named("inputs_obs", observation)
+        if not all(np.isfinite(x).all() for x in (*shown.values(), np.float32(reward))):
+            raise ValueError(f"an observation and a reward must be finite, got {observation} and {reward}")
         if not self._inputs:
             zeros = {x["name"]: np.zeros(x["shape"], x["dtype"]) for x in self.about["programs"]["act"]["inputs"]}
             unseen = {name: x for name, x in zeros.items() if name.startswith("inputs_last")}

@@ -58,6 +58,15 @@ class RepeatableLearner(ForeignLearner, Protocol):
         """After `set_parameters`: all that is drawn from now on follows from this."""
 
 
+@runtime_checkable
+class BatchLearner(ForeignLearner, Protocol):
+    """One that cannot learn from fewer steps than these, and takes whole multiples of them."""
+
+    @property
+    def update_steps(self) -> int:
+        """Environment steps between two of its updates."""
+
+
 class Lesson(NamedTuple):
     """What a learner is to do in one task."""
 
@@ -139,8 +148,9 @@ def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
     check_settings(settings)
     if settings.weighting not in WEIGHTINGS:
         raise unknown("weighting", settings.weighting, WEIGHTINGS)
+    task_steps = _steps_taken(learner, settings.task_steps)
     _prepare(out, {**(about or {}), "settings": to_plain(settings), "steps": steps, "seed": seed})
-    per_iteration = settings.meta_batch_size * settings.task_steps
+    per_iteration = settings.meta_batch_size * task_steps
     iterations = max(1, -(-steps // per_iteration))
     outer_step = jax.jit(towards)
     teach = crew.do if crew else lambda theta, lessons: [take(learner, theta, lesson) for lesson in lessons]
@@ -153,7 +163,10 @@ def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
             raise UserError(f"no episode ended within {settings.task_steps} steps: give more task_steps")
         weights = settings.weights(jnp.asarray(returns))
         stacked = jax.tree.map(lambda *x: np.stack(x), *models)
-        return jax.tree.map(np.asarray, outer_step(theta, stacked, weights, jnp.float32(rate))), float(np.mean(returns))
+        theta = jax.tree.map(np.asarray, outer_step(theta, stacked, weights, jnp.float32(rate)))
+        if not all(np.isfinite(x).all() for x in jax.tree.leaves(theta)):
+            raise UserError("the run has diverged: a model is not finite any more; lower the learning rate")
+        return theta, float(np.mean(returns))
 
     theta, done = _newest(out / CHECKPOINTS, learner.get_parameters())
     if done:
@@ -179,6 +192,21 @@ def meta_train(  # noqa: PLR0913 (all of them are the caller's to choose)
             metrics.write(line)
             report(line)
     return out
+
+
+def _steps_taken(learner: ForeignLearner, wanted: int) -> int:
+    """In a task, by a learner that is to take so many steps.
+
+    Raises:
+        UserError: it cannot learn from so few.
+    """
+    at_least = learner.update_steps if isinstance(learner, BatchLearner) else 1
+    if at_least > wanted:
+        raise UserError(
+            f"an update of this learner takes {at_least:,} steps, a task has {wanted:,}: give more task_steps, or let "
+            "it update earlier (n_steps times n_envs in Stable-Baselines3, train_batch_size_per_learner in RLlib)"
+        )
+    return -(-wanted // at_least) * at_least
 
 
 def _prepare(out: Path, described: dict[str, Any]) -> None:

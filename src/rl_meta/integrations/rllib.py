@@ -61,6 +61,12 @@ class RLlibLearner:
     def _learner(self) -> Any:
         return self.algorithm.learner_group._learner
 
+    @property
+    def update_steps(self) -> int:
+        """See `BatchLearner`."""
+        config = self.algorithm.config
+        return config.total_train_batch_size if isinstance(config, PPOConfig) else 1
+
     def get_parameters(self) -> PyTree:
         """All weights of the learner's module."""
         return {name: np.array(x) for name, x in self._learner.module[DEFAULT_MODULE_ID].get_state().items()}

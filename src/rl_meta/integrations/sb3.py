@@ -12,6 +12,7 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
 
 from rl_meta.errors import UserError, unknown
@@ -61,6 +62,11 @@ class SB3Learner:
     def _tensors(self) -> dict[str, torch.Tensor]:
         found = {f"policy.{name}": x for name, x in self.model.policy.state_dict().items()}
         return found | {name: recursive_getattr(self.model, name).data for name in self._others}
+
+    @property
+    def update_steps(self) -> int:
+        """See `BatchLearner`."""
+        return self.env.num_envs * (self.model.n_steps if isinstance(self.model, OnPolicyAlgorithm) else 1)
 
     def get_parameters(self) -> PyTree:
         """All weights, but for the noise of exploration."""

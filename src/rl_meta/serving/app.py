@@ -83,7 +83,7 @@ def make_app(service: Service, about: dict[str, Any], *, token: str | None = Non
         told = Outcome(
             request.observation, request.reward, request.terminated, request.truncated, request.final_observation
         )
-        if not np.isfinite(np.float32(request.reward)):
+        if abs(request.reward) > np.finfo(np.float32).max:
             raise RefusedError(422, f"a reward must be a number of single precision, got {request.reward:g}")
         action = await service.act(session, told)
         return Response(json.dumps({"action": action.tolist()}), media_type="application/json")

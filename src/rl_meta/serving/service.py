@@ -11,7 +11,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from rl_meta.collection.ledger import Ledger, observed
@@ -156,8 +155,6 @@ class Service:
             final = obs if outcome.final_observation is None else observed(space, outcome.final_observation)
         except UserError as error:
             raise RefusedError(422, _short(str(error))) from None
-        if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((obs, final))):
-            raise RefusedError(422, "an observation must be finite numbers, got NaN, an infinity or null")
         return obs, final
 
     async def _on_device(self, function: Callable, *arguments: Any) -> Any:

@@ -18,9 +18,17 @@ from gymnasium import spaces
 from rl_meta.errors import UserError, unknown
 from rl_meta.settings import Count
 from rl_meta.tasks.distributions import as_text, parse
-from rl_meta.tasks.envs import batched
 from rl_meta.tasks.equality import same_values
-from rl_meta.tasks.gymnasium_world import Make, Simulated, TaskEnv, Way, World, find_environment, way_of
+from rl_meta.tasks.gymnasium_world import (
+    Make,
+    Simulated,
+    TaskEnv,
+    Way,
+    World,
+    check_observation,
+    find_environment,
+    way_of,
+)
 from rl_meta.tasks.measures import parse_measures
 from rl_meta.tasks.sources import Source, source_of, table_of
 from rl_meta.types import Key, PyTree
@@ -128,7 +136,7 @@ class GymnasiumFamily(Simulated):
                 one.check(values)
                 found = one.env.observation_space, one.env.action_space
                 _check_spaces(*found, seen or found, values)
-                _check_observation(found[0], obs)
+                check_observation(found[0], obs)
                 one.env.action_space.seed(0)
                 info = one.env.step(one.env.action_space.sample())[-1]
                 one.check(values)
@@ -239,14 +247,3 @@ def _check_measures(names: Sequence[str], info: Mapping[str, Any]) -> None:
             raise unknown("number in the `info` of a step", name, map(str, info))
         if np.ndim(info[name]) or np.asarray(info[name]).dtype.kind not in "biuf":
             raise UserError(f"what a step tells as {name!r} must be a number, got {info[name]!r}")
-
-
-def _check_observation(space: spaces.Space, obs: Any) -> None:
-    """An observation must have the shape of its space."""
-    if isinstance(space, spaces.Dict):
-        for name, part in space.items():
-            _check_observation(part, obs[name])
-    elif np.shape(obs) != space.shape:
-        raise UserError(f"an observation of shape {np.shape(obs)} is not in the environment's space {space}")
-    else:
-        batched(space, [obs])

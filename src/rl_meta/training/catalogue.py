@@ -1,10 +1,10 @@
 """From the names on the command line and in run directories to families and methods: one line each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from importlib import import_module
 from typing import Any
 
-from rl_meta.errors import unknown
+from rl_meta.errors import UserError, unknown
 
 FAMILIES = {
     "ant-dir": "rl_meta.tasks.locomotion:AntDir",
@@ -80,8 +80,16 @@ class Kind:
         return self.name_of(settings) or type(settings).__name__
 
     def make(self, settings: Any) -> Any:
-        """A name stands for its default settings; anything else is taken as settings."""
-        return self.load(settings)() if isinstance(settings, str) else settings
+        """A name stands for its default settings; anything else must be settings.
+
+        Raises:
+            UserError: an unknown name, or a class or something else that is no settings.
+        """
+        if isinstance(settings, str):
+            return self.load(settings)()
+        if isinstance(settings, type) or not is_dataclass(settings):
+            raise UserError(f"a {self.name} must be a name, or settings such as `Name()`, got {settings!r}")
+        return settings
 
 
 families = Kind("family", FAMILIES)

@@ -65,7 +65,9 @@ def load_checkpoint(path: Path, like: PyTree, *, within: str = "") -> PyTree:
                     raise UserError(f"{path} lacks {within + name}: it was saved with other settings")
                 leaves.append(_fitting(file.get_tensor(within + name), leaf, f"{path}: {within + name}"))
     except (OSError, SafetensorError) as error:
-        raise UserError(f"cannot read the checkpoint {path}: {error}") from None
+        older = sorted(other.name for other in path.parent.glob("*.safetensors") if other.name < path.name)
+        hint = f"; without this file, {older[-1]} is taken" if older else ""
+        raise UserError(f"cannot read the checkpoint {path}: {error}{hint}") from None
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 

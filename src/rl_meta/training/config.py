@@ -9,7 +9,16 @@ from typing import Annotated, Any
 
 from rl_meta.algorithms.base import Method, Shape
 from rl_meta.errors import UserError
-from rl_meta.settings import Count, Range, check_settings, from_plain, has_python, to_plain
+from rl_meta.settings import (
+    LARGEST_SEED,
+    Count,
+    Range,
+    check_settings,
+    from_plain,
+    has_python,
+    plain_value,
+    to_plain,
+)
 from rl_meta.tasks.base import Family
 from rl_meta.tasks.envs import on_host
 from rl_meta.training.catalogue import Kind, families, methods
@@ -22,6 +31,8 @@ MOST_STEPS_PER_CALL = 400_000
 STEPS_TO_LEARN_FROM = 6_400
 """Of all lifetimes of an iteration, about: where lifetimes are long, many at once would leave few updates."""
 FEWEST_TASKS, MOST_TASKS = 16, 64
+MOST_ITERATIONS = 2**31
+"""They are counted in 32 bits."""
 
 
 def tasks_at_once(steps: int) -> int:
@@ -38,7 +49,7 @@ class RunConfig:
     method: Method
     steps: Count = 3_000_000
     """Environment steps of training, over all lifetimes, per seed."""
-    seed: Annotated[int, Range(0)] = 0
+    seed: Annotated[int, Range(0, LARGEST_SEED)] = 0
     """The first seed; everything random follows from it."""
     seeds: Count = 1
     """How many seeds are trained at once."""
@@ -51,6 +62,10 @@ class RunConfig:
             settled = dataclasses.replace(settled, meta_batch_size=tasks_at_once(self.shape.steps_per_call))
             object.__setattr__(self, "method", settled)
         _ = self.shape  # contradictory sizes are an error now, not after compiling
+        if self.iterations >= MOST_ITERATIONS:
+            raise UserError(
+                f"steps must be fewer than {MOST_ITERATIONS * self.steps_per_iteration:,}, got {self.steps:,}"
+            )
 
     @property
     def shape(self) -> Shape:
@@ -87,9 +102,7 @@ class RunConfig:
             "format": FORMAT,
             "family": described(families, self.family),
             "method": described(methods, self.method),
-            "steps": self.steps,
-            "seed": self.seed,
-            "seeds": self.seeds,
+            **{name: plain_value(getattr(self, name)) for name in ("steps", "seed", "seeds")},
         }
         return json.dumps(plain, indent=2) + "\n"
 

@@ -1,11 +1,13 @@
 """Metrics of a run: one JSON object per line, and the same for TensorBoard."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rl_meta.errors import UserError
 from rl_meta.training.checkpoints import write_whole
 
 Line = dict[str, Any]
@@ -20,7 +22,9 @@ class MetricsFiles:
 
         path = directory / "metrics.jsonl"
         kept = [line for line in read_lines(path) if line["iteration"] <= iteration]
-        write_whole(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        if not path.exists() or path.read_text() != text:
+            write_whole(path, text.encode())
         self._file = path.open("a")
         steps = kept[-1]["env_steps"] if kept else 0
         self._board = SummaryWriter(str(directory / "tensorboard"), purge_step=steps + 1)
@@ -37,8 +41,9 @@ class MetricsFiles:
 
     def close(self) -> None:
         """No more lines."""
+        with suppress(OSError):  # which has been told, where a disk is full
+            self._board.close()
         self._file.close()
-        self._board.close()
 
 
 def _tag(name: str) -> str:
@@ -47,15 +52,20 @@ def _tag(name: str) -> str:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """All whole lines of a metrics file; a last line that was cut off is left out."""
+    """All whole lines of a metrics file; a last line that was cut off is left out.
+
+    Raises:
+        UserError: another line is damaged.
+    """
     if not path.exists():
         return []
-    lines = []
-    for text in path.read_text().splitlines():
+    lines, texts = [], path.read_text().splitlines()
+    for number, text in enumerate(texts, 1):
         try:
             lines.append(json.loads(text))
         except ValueError:
-            break
+            if number < len(texts):
+                raise UserError(f"line {number} of {path} is damaged: mend it, or delete it") from None
     return lines
 
 

@@ -266,6 +266,8 @@ def _prepare(directory: Path, config: RunConfig, initial: InitialNetwork | None)
                 "or choose another directory"
             )
         return
+    if any((directory / "checkpoints").glob("*.safetensors")):
+        raise UserError(f"{directory} has checkpoints but no config.json that says of what: choose another directory")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
