@@ -344,6 +344,15 @@ def test_what_a_step_tells_wrongly_is_said(told, reward, said):
         play(envs, 40, np.zeros(6, np.int32))
 
 
+def test_a_reset_that_tells_nan_is_said():
+    class Unborn(Probe):
+        def _observe(self):
+            return super()._observe() * (1.0 if self.size < 1.5 else np.nan)
+
+    with pytest.raises(UserError, match=r"died 10 times in a row .* a reset told the observation .* not finite"):
+        begun(GymnasiumFamily(Unborn, vary={"size": Uniform(1, 2)}, max_steps=9), count=20)
+
+
 def test_an_environment_that_tells_nan_once_is_made_anew_and_its_step_is_lost():
     class Once(Probe):
         def step(self, action):

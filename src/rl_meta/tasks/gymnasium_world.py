@@ -234,11 +234,11 @@ class EnvList:
         paid, next_obs = _numbers(rewards), _observations(self._space, after)
         for index in np.flatnonzero(~(np.isfinite(paid) & _finite(next_obs))).tolist():
             cause = f"it told the reward {rewards[index]} and the observation {after[index]}, which are not finite"
-            after[index], paid[index], ended[index], stopped[index] = self._die(index, ValueError(cause))
+            after[index], paid[index], ended[index], stopped[index] = self._die(index, FloatingPointError(cause))
             lost, over = [*lost, index], [i for i in over if i != index]
             next_obs = _observations(self._space, after)
         for index in over:
-            after[index], dead = self._alive(index, lambda one, index: one.reset())
+            after[index], dead = self._alive(index, lambda one, index: self._sound(one.reset()))
             lost += [index] if dead else []
         obs, self._obs = _observations(self._space, after) if over else next_obs, after
         told = paid, np.array(ended, bool), np.array(stopped, bool)
@@ -249,7 +249,14 @@ class EnvList:
         """Into the task that was last given; the first observation. After a death, with random numbers that are new."""
         values, seed = self._born[index]
         one.put(values)
-        return one.reset((seed + int(self._deaths[index])) % 2**31)
+        return self._sound(one.reset((seed + int(self._deaths[index])) % 2**31))
+
+    def _sound(self, obs: Any) -> Any:
+        """The first observation of an episode, if its numbers are finite."""
+        with suppress(KeyError, TypeError):  # of another kind than the space: this is said elsewhere
+            if not _finite(batched(self._space, [obs])).all():
+                raise FloatingPointError(f"a reset told the observation {obs}, which is not finite")
+        return obs
 
     def _alive(self, index: int, reset: Callable[[TaskEnv, int], Any]) -> tuple[Any, bool]:
         """The first observation of an episode, and whether the environment died before it."""
