@@ -299,7 +299,7 @@ def test_the_parameters_of_a_run_are_those_of_its_newest_checkpoint(two_seeds):
 def test_a_directory_with_another_run_is_refused(whole):
     other = RunConfig(TALLY.family, TALLY.method, steps=TALLY.steps, seed=4)
     with pytest.raises(
-        UserError, match=r"holds a run with other settings: continue it with --resume .*another directory"
+        UserError, match=r"other settings \(seed is \d+, not 4\): continue it with --resume .*another directory"
     ):
         train_run(other, whole)
 

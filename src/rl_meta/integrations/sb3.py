@@ -1,5 +1,6 @@
 """Stable-Baselines3's algorithms as learners to be meta-trained, for the tasks of any family."""
 
+import os
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
@@ -43,6 +44,8 @@ class SB3Learner:
             raise unknown("algorithm of Stable-Baselines3", algorithm, ALGORITHMS)
         if algorithm in ROLLOUTS:  # as many steps between two updates as with one environment
             settings = {"n_steps": max(1, ROLLOUT_STEPS // n_envs), **settings}
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(1)  # networks are small
         policy = "MultiInputPolicy" if isinstance(family.observation_space, spaces.Dict) else "MlpPolicy"
         self.env = TaskVecEnv(family, n_envs, seed=seed)
         try:

@@ -122,7 +122,9 @@ def read_config(path: Path, *, family: Family | None = None, method: Method | No
     try:
         plain = json.loads(path.read_text())
     except OSError as error:
-        raise UserError(f"{path.parent} is not a run directory: cannot read {path.name} ({error.strerror})") from None
+        foreign = (path.parent / "learner.json").exists()
+        what = "holds a model of another library, which loads it" if foreign else "is not a run directory"
+        raise UserError(f"{path.parent} {what}: cannot read {path.name} ({error.strerror})") from None
     except ValueError:
         raise UserError(f"{path} is not a run configuration") from None
     return config_from(plain, path, family=family, method=method)

@@ -262,8 +262,8 @@ def _prepare(directory: Path, config: RunConfig, initial: InitialNetwork | None)
     if path.exists():
         if path.read_text() != config.to_json():
             raise UserError(
-                f"{directory} holds a run with other settings: continue it with --resume {directory}, "
-                "or choose another directory"
+                f"{directory} holds a run with other settings{_other_than(path, config)}: continue it with "
+                f"--resume {directory}, or choose another directory"
             )
         return
     if any((directory / "checkpoints").glob("*.safetensors")):
@@ -276,6 +276,25 @@ def _prepare(directory: Path, config: RunConfig, initial: InitialNetwork | None)
         write_whole(directory / INITIAL, as_bytes(initial))
     write_whole(path, config.to_json().encode())
     write_whole(directory / "versions.json", (json.dumps(versions(), indent=2) + "\n").encode())
+
+
+def _other_than(path: Path, config: RunConfig) -> str:
+    """Which settings of a stored run are others, in brackets; nothing where they cannot be compared."""
+    try:
+        stored, given = (_by_path(json.loads(text)) for text in (path.read_text(), config.to_json()))
+    except ValueError:
+        return ""
+    names = [name for name in {**given, **stored} if given.get(name) != stored.get(name)]
+    told = [f"{name} is {stored.get(name)}, not {given.get(name)}" for name in names[:3]]
+    return f" ({'; '.join(told)}{' ...' if names[3:] else ''})" if told else ""
+
+
+def _by_path(plain: dict[str, Any], before: str = "") -> dict[str, Any]:
+    """Settings within settings as one dictionary, by names such as `method.discount`."""
+    found: dict[str, Any] = {}
+    for name, value in plain.items():
+        found |= _by_path(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+    return found
 
 
 def versions() -> dict[str, str]:
