@@ -43,5 +43,5 @@ for seed in range(options.tasks):
         lived = algorithm.env_runner.sample(num_episodes=16, explore=False)
         earned[name].append(np.mean([episode.get_return() for episode in lived]))
         algorithm.stop()
-print(f"after 512 steps, from random weights: {np.mean(earned['random']):.1f} (should be about 30.0)")
-print(f"after 512 steps, from the aggregated ones: {np.mean(earned['aggregated']):.1f} (should be about 45.0)")
+print(f"after 512 steps, from random weights: {np.mean(earned['random']):.1f} (should be about 61.0)")
+print(f"after 512 steps, from the aggregated ones: {np.mean(earned['aggregated']):.1f} (should be about 100.0)")
