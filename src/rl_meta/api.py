@@ -18,14 +18,14 @@ from rl_meta.errors import UserError
 from rl_meta.exporting.artefact import check_target, write_artefact
 from rl_meta.exporting.programs import programs_of
 from rl_meta.exporting.walking import UnknownError
-from rl_meta.integrations.foreign import LEARNER, ForeignReptile, lessons_of, meta_train
+from rl_meta.integrations.foreign import ForeignReptile, lessons_of, meta_train
 from rl_meta.integrations.learners import learner_of, library_of
 from rl_meta.integrations.networks import network_of
 from rl_meta.serving.settings import ServeSettings
 from rl_meta.settings import from_plain, has_python, plain_value
 from rl_meta.tasks.base import Family
 from rl_meta.training.catalogue import families, methods
-from rl_meta.training.config import RunConfig, described, read_config, restored
+from rl_meta.training.config import LEARNER, RunConfig, described, read_config, restored
 from rl_meta.training.merging import PROVENANCE
 from rl_meta.training.run import Report, load_params, train_run
 from rl_meta.tuning.searching import resume_tuning, tune

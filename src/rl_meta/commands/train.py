@@ -13,9 +13,8 @@ from rl_meta import api
 from rl_meta.collection.cluster import Cluster
 from rl_meta.commands.progress import stoppable, training_bar
 from rl_meta.errors import UserError
-from rl_meta.integrations.foreign import LEARNER
 from rl_meta.training.catalogue import families, methods
-from rl_meta.training.config import RunConfig
+from rl_meta.training.config import LEARNER, RunConfig
 
 GYM = "gym:"
 VARY = [

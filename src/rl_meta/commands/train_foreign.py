@@ -13,8 +13,9 @@ from rl_meta import api
 from rl_meta.commands.progress import stoppable, training_bar
 from rl_meta.commands.train import VARY, cluster_of, family_named, free_directory
 from rl_meta.errors import UserError
-from rl_meta.integrations.foreign import LEARNER, ForeignReptile
+from rl_meta.integrations.foreign import ForeignReptile
 from rl_meta.integrations.learners import library_of
+from rl_meta.training.config import LEARNER
 
 
 def run(words: list[str]) -> None:

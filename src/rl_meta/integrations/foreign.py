@@ -23,10 +23,11 @@ from rl_meta.numerics.aggregation import return_weights, towards
 from rl_meta.settings import Count, Positive, Rate, check_settings, to_plain
 from rl_meta.tasks.base import Family, draw_tasks
 from rl_meta.training.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint, write_whole
+from rl_meta.training.config import LEARNER
 from rl_meta.training.metrics import MetricsFiles, plain
 from rl_meta.types import Array, PyTree
 
-LEARNER, CHECKPOINTS = "learner.json", "checkpoints"
+CHECKPOINTS = "checkpoints"
 WEIGHTINGS = ("uniform", "return")
 
 

@@ -24,6 +24,8 @@ from rl_meta.tasks.envs import on_host
 from rl_meta.training.catalogue import Kind, families, methods
 
 FORMAT = 1
+LEARNER = "learner.json"
+"""In the place of config.json, where a learner of another library was trained."""
 CALLS = 200
 """Into how many compiled calls a run is cut, each with a line of metrics, ..."""
 MOST_STEPS_PER_CALL = 400_000
@@ -122,7 +124,7 @@ def read_config(path: Path, *, family: Family | None = None, method: Method | No
     try:
         plain = json.loads(path.read_text())
     except OSError as error:
-        foreign = (path.parent / "learner.json").exists()
+        foreign = (path.parent / LEARNER).exists()
         what = "holds a model of another library, which loads it" if foreign else "is not a run directory"
         raise UserError(f"{path.parent} {what}: cannot read {path.name} ({error.strerror})") from None
     except ValueError:
