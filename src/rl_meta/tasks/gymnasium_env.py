@@ -25,12 +25,12 @@ from rl_meta.tasks.gymnasium_world import (
     TaskEnv,
     Way,
     World,
-    check_observation,
     find_environment,
     way_of,
 )
 from rl_meta.tasks.measures import parse_measures
 from rl_meta.tasks.sources import Source, source_of, table_of
+from rl_meta.tasks.told import check_observation
 from rl_meta.types import Key, PyTree
 
 DRAWN = 1000

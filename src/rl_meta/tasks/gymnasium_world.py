@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import gymnasium
-import jax
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleEnv
@@ -18,6 +17,7 @@ from rl_meta.errors import UserError, unknown
 from rl_meta.settings import Positive, Range
 from rl_meta.tasks.envs import Envs, Outcome, batched, rows_of
 from rl_meta.tasks.old_gym import in_new_api
+from rl_meta.tasks.told import finite, observations_of, rewards_of
 from rl_meta.tasks.workers import WorkerEnvs
 from rl_meta.types import Key, PyTree
 
@@ -205,7 +205,7 @@ class EnvList:
                 self._envs[index].make_room(values)  # all of them first: a world may give on what one lets go of
         for index in which:
             self._obs[index] = self._alive(index, self._first)[0]
-        return _observations(self._space, self._obs)
+        return observations_of(self._space, self._obs)
 
     def send(self, action: np.ndarray, keys: Key | None, *, cut: bool, final: np.ndarray | None = None) -> None:
         """See `Envs`."""
@@ -231,16 +231,16 @@ class EnvList:
             stopped.append((truncated or cut) and not terminated)
             if (terminated or truncated or cut) and not final[index]:
                 over.append(index)
-        paid, next_obs = _numbers(rewards), _observations(self._space, after)
-        for index in np.flatnonzero(~(np.isfinite(paid) & _finite(next_obs))).tolist():
+        paid, next_obs = rewards_of(rewards), observations_of(self._space, after)
+        for index in np.flatnonzero(~(np.isfinite(paid) & finite(next_obs))).tolist():
             cause = f"it told the reward {rewards[index]} and the observation {after[index]}, which are not finite"
             after[index], paid[index], ended[index], stopped[index] = self._die(index, FloatingPointError(cause))
             lost, over = [*lost, index], [i for i in over if i != index]
-            next_obs = _observations(self._space, after)
+            next_obs = observations_of(self._space, after)
         for index in over:
             after[index], dead = self._alive(index, lambda one, index: self._sound(one.reset()))
             lost += [index] if dead else []
-        obs, self._obs = _observations(self._space, after) if over else next_obs, after
+        obs, self._obs = observations_of(self._space, after) if over else next_obs, after
         told = paid, np.array(ended, bool), np.array(stopped, bool)
         died = np.isin(np.arange(len(after)), lost) if lost else None
         return Outcome(obs, next_obs, *told, died, dict(zip(self._world.measures, measured, strict=True)))
@@ -254,7 +254,7 @@ class EnvList:
     def _sound(self, obs: Any) -> Any:
         """The first observation of an episode, if its numbers are finite."""
         with suppress(KeyError, TypeError):  # of another kind than the space: this is said elsewhere
-            if not _finite(batched(self._space, [obs])).all():
+            if not finite(batched(self._space, [obs])).all():
                 raise FloatingPointError(f"a reset told the observation {obs}, which is not finite")
         return obs
 
@@ -299,78 +299,6 @@ class EnvList:
         """See `Envs`."""
         for one in self._envs:
             one.close()
-
-
-def _observations(space: spaces.Space, observations: list[Any]) -> PyTree:
-    """See `batched`.
-
-    Raises:
-        UserError: one of them is not of the space's shape, lacks an entry, or is a number that it does not have.
-    """
-    try:
-        arrays = batched(space, observations)
-        right = _are_of(space, arrays)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        right = False
-    if not right:
-        for obs in observations:
-            check_observation(space, obs)
-        raise UserError(f"observations are not of the environment's space {space}: {observations}")
-    return arrays
-
-
-def _are_of(space: spaces.Space, arrays: PyTree) -> bool:
-    """Have arrays [B, ...] the shapes of the space, and numbers that it has?"""
-    if isinstance(space, spaces.Dict):
-        return all(_are_of(part, arrays[name]) for name, part in space.items())
-    if arrays.shape[1:] != (space.shape or ()):
-        return False
-    if isinstance(space, spaces.Box):
-        return True
-    numbered: Any = space
-    start, count = (numbered.start, numbered.n) if isinstance(space, spaces.Discrete) else (0, numbered.nvec)
-    return bool(((arrays >= start) & (arrays < start + count)).all())
-
-
-def check_observation(space: spaces.Space, obs: Any) -> None:
-    """An observation must be of its space; what a Box bounds is not looked at.
-
-    Raises:
-        UserError: it is not, with what it is.
-    """
-    if isinstance(space, spaces.Dict):
-        for name, part in space.items():
-            if not isinstance(obs, Mapping) or name not in obs:
-                raise UserError(f"an observation lacks {name!r} of the environment's space {space}")
-            check_observation(part, obs[name])
-    elif np.shape(obs) != space.shape:
-        raise UserError(f"an observation of shape {np.shape(obs)} is not in the environment's space {space}")
-    elif not _are_of(space, batched(space, [obs])):
-        raise UserError(f"the observation {obs} is not in the environment's space {space}")
-
-
-def _finite(arrays: PyTree) -> np.ndarray:
-    """[B] bool: where all numbers of arrays [B, ...] are."""
-    leaves = jax.tree.leaves(arrays)
-    told = [np.isfinite(x).reshape(len(x), -1).all(1) for x in leaves if x.dtype.kind == "f"]
-    return np.logical_and.reduce(told) if told else np.ones(len(leaves[0]), bool)
-
-
-def _numbers(rewards: list[Any]) -> np.ndarray:
-    """Rewards [B].
-
-    Raises:
-        UserError: one of them is not a number.
-    """
-    found: np.ndarray
-    try:
-        found = np.array(rewards, np.float32)
-    except (TypeError, ValueError):
-        found = np.zeros((), np.float32)
-    if found.ndim != 1:
-        wrong = [x for x in rewards if np.ndim(x) or not isinstance(x, int | float | np.number)]
-        raise UserError(f"a reward must be a number, the environment's step told {wrong[0] if wrong else rewards!r}")
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)
