@@ -74,7 +74,7 @@ EXPERIMENTS = {
         tasks=10_000,
         known=known,
         acting="sampled",
-        copies=getattr(method, "copies", 1),
+        sum_copies=True,
     )
     for name, family, method, steps, known in [
         (

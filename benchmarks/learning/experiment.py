@@ -46,8 +46,8 @@ class Experiment:
     acting: str = "deterministic"
     stages: int | None = None
     """That agents live in evaluation, if not as in training."""
-    copies: int = 1
-    """Of the episodes that a stage lives at once, over how many of them a lifetime's return is summed."""
+    sum_copies: bool = False
+    """Over the episodes that a stage lives at once, where a lifetime's return is their sum and not their mean."""
 
 
 def run_chosen(experiments: dict[str, Experiment]) -> None:
@@ -72,7 +72,8 @@ def trained_and_tried(name: str, one: Experiment) -> dict[str, Any]:
     config = json.loads((runs[0] / "config.json").read_text())
     lived = {"family": one.family, "tasks": one.tasks, "stages": one.stages, "acting": one.acting}
     evaluations = [rl_meta.evaluate(run, **lived, baselines=(), seed=1000) for run in runs]
-    totals = [one.copies * told["lifetime"]["mean"] for told in evaluations]
+    copies = getattr(one.method, "copies", 1) if one.sum_copies else 1
+    totals = [copies * told["lifetime"]["mean"] for told in evaluations]
     return {
         "name": name,
         "family": config["family"],
@@ -81,7 +82,7 @@ def trained_and_tried(name: str, one: Experiment) -> dict[str, Any]:
         "seeds": SEEDS,
         "tasks": one.tasks,
         "acting": one.acting,
-        "copies_summed": one.copies,
+        "copies_summed": copies,
         "lifetime_by_seed": totals,
         "lifetime": summarise([[total] for total in totals]),
         "first_episode": summarise([[told["episodes"][0]["mean"]] for told in evaluations]),
